@@ -1,0 +1,3 @@
+"""Moesaic: simulate, place and tune Mixture-of-Experts inference on GPU, PIM and FPGA."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,137 @@
+"""Device: one processor with its memory, as published. Peaks are dense; sparse ones stay out."""
+
+from __future__ import annotations
+
+from ..base import BadInput, Count, NonNegative, Positive, Spec, number_format
+from .memory import Memory
+
+
+class Device(Spec, frozen=True, kw_only=True):
+    """What every kind of device states.
+
+    peak_flops_per_s: dense peak by number format ('bf16', 'fp8', 'int8', ...), in FLOP/s, a
+    multiply-add counted as two. power_w: the board's limit. energy_j_per_flop and the memory's
+    energy are published constants, absent where no source gives them. sources: origin of each
+    figure by dotted path.
+    """
+
+    name: str
+    vendor: str
+    year: Count | None = None
+    memory: Memory
+    peak_flops_per_s: dict[str, Positive]
+    clock_hz: Positive | None = None
+    power_w: Positive | None = None
+    area_m2: Positive | None = None
+    energy_j_per_flop: NonNegative | None = None
+    price_usd_per_hour: NonNegative | None = None
+    notes: str = ""
+    sources: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        peaks = self.peak_flops_per_s
+        if not peaks:
+            raise ValueError("`peak_flops_per_s` must name at least one number format")
+        if "bf16" in peaks and "fp8" in peaks:
+            ratio = peaks["fp8"] / peaks["bf16"]
+            # Vendors print sparse peaks beside dense ones; a wrong pick shows in this ratio.
+            if not (0.98 <= ratio <= 1.02 or 1.96 <= ratio <= 2.04):
+                raise ValueError(
+                    f"`peak_flops_per_s` has fp8/bf16 = {ratio:.2f}; dense peaks give 1 or 2 "
+                    "(a sparse peak was probably taken for a dense one)"
+                )
+
+    def peak(self, dtype: str) -> float:
+        """The dense peak in FLOP/s at which operands of `dtype` are multiplied.
+
+        A format that the device does not multiply runs at the next wider rate it has (fp4 -> fp8
+        -> bf16 -> fp32). Raises BadInput where none is left.
+        """
+        wanted = number_format(dtype).compute
+        for name in (wanted, *_WIDER.get(wanted, ())):
+            if name in self.peak_flops_per_s:
+                return self.peak_flops_per_s[name]
+        raise BadInput(
+            f"{self.name} has no peak for {dtype}; it has {', '.join(self.peak_flops_per_s)}",
+            key="peak_flops_per_s",
+        )
+
+
+_WIDER = {
+    "fp4": ("fp8", "bf16", "fp32"),
+    "fp8": ("bf16", "fp32"),
+    "int8": ("int16", "bf16", "fp32"),
+    "int16": ("bf16", "fp32"),
+    "bf16": ("int16", "fp32"),
+    "tf32": ("fp32",),
+}
+"""The formats that can stand in for one that a device lacks, nearest first."""
+
+
+class Cache(Spec, frozen=True, kw_only=True):
+    """The last cache on the die: its size, and its bandwidth where a source gives one."""
+
+    capacity_bytes: Positive
+    bandwidth_bytes_per_s: Positive | None = None
+
+
+class Gpu(Device, frozen=True, kw_only=True, tag_field="kind", tag="gpu"):
+    """A GPU or a like accelerator. `units`: streaming multiprocessors, CUs or cores."""
+
+    architecture: str
+    units: Count | None = None
+    cache: Cache | None = None
+    shared_memory_bytes_per_unit: Positive | None = None
+    register_bytes_per_unit: Positive | None = None
+    host_bandwidth_bytes_per_s: Positive | None = None
+
+
+class Pim(Device, frozen=True, kw_only=True, tag_field="kind", tag="pim"):
+    """Units beside or inside the DRAM of one device.
+
+    level: where they sit. memory.bandwidth_bytes_per_s is what the *host* sees on the same
+    memory; `internal_bandwidth_bytes_per_s` is what the units see. `host` names the processor in
+    the catalogue that shares the memory and does what the units cannot, or is None.
+    """
+
+    level: str
+    stacks: Count
+    internal_bandwidth_bytes_per_s: Positive
+    buffer_bytes: Positive | None = None
+    host: Gpu | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.level not in PIM_LEVELS:
+            raise ValueError(f"`level` must be one of {', '.join(PIM_LEVELS)}, got {self.level!r}")
+
+
+PIM_LEVELS = ("bank", "bank-group", "logic-die", "buffer-die")
+
+
+class Fpga(Device, frozen=True, kw_only=True, tag_field="kind", tag="fpga"):
+    """A board: the resources a design may use. bram36: blocks of 36 kbit; uram: of 288 kbit.
+
+    `peak_flops_per_s` is derived: every DSP block multiplies and adds once a cycle at `clock_hz`
+    (twice for int8 where two products fit one DSP).
+    """
+
+    part: str
+    lut: Count
+    ff: Count
+    dsp: Count
+    bram36: Count
+    uram: int = 0
+    ai_engines: int = 0
+
+
+class Cpu(Device, frozen=True, kw_only=True, tag_field="kind", tag="cpu"):
+    """A CPU socket or this machine."""
+
+    cores: Count
+    isa: str
+    cache: Cache | None = None
+
+
+AnyDevice = Gpu | Pim | Fpga | Cpu

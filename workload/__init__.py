@@ -1,0 +1,44 @@
+"""What runs: models, how they are split, steps, and how tokens were routed."""
+
+from .activated import inclusion_chance, touch_chance
+from .counts import RoutingCounts
+from .expert_map import ExpertMap, contiguous
+from .model import (
+    Dense,
+    Experts,
+    Formats,
+    Gqa,
+    Layer,
+    LinearAttention,
+    Mamba,
+    Mixer,
+    Mla,
+    MoEModel,
+)
+from .parallel import Parallel
+from .step import Chunk, Decode, Step, make_step
+from .trace import RoutingTrace
+
+__all__ = [
+    "Chunk",
+    "Decode",
+    "Dense",
+    "ExpertMap",
+    "Experts",
+    "Formats",
+    "Gqa",
+    "Layer",
+    "LinearAttention",
+    "Mamba",
+    "Mixer",
+    "Mla",
+    "MoEModel",
+    "Parallel",
+    "RoutingCounts",
+    "RoutingTrace",
+    "Step",
+    "contiguous",
+    "inclusion_chance",
+    "make_step",
+    "touch_chance",
+]
