@@ -1,0 +1,1 @@
+"""Words typed, questions asked: a file per command, opened when it is asked for."""

@@ -1,0 +1,94 @@
+"""moesaic: the command. Names of commands lead to files, which are opened when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .. import __version__
+from ..base import BadInput, unknown
+
+
+class Command(NamedTuple):
+    """A word of the command line: the file that knows it, and what it does."""
+
+    file: str
+    does: str
+
+
+COMMANDS: dict[str, Command] = {
+    "estimate": Command("estimate", "time of a step, its limiter, and why"),
+    "simulate": Command("simulate", "a step in time on every device: a timeline for Perfetto"),
+    "place": Command("place", "where experts live: solve, check, compare"),
+    "kernel": Command("kernel", "real CUDA kernels: list, build"),
+    "compare": Command("compare", "predictions held against measurements, signed errors"),
+    "run": Command("run", "a whole study: STUDY.toml in, report out"),
+    "model": Command("model", "MoE models: list, show"),
+    "hardware": Command("hardware", "machines: list, show, check"),
+    "trace": Command("trace", "routing traces: show, import, make"),
+    "measured": Command("measured", "measured tables: list, import"),
+}
+
+EXAMPLES = (
+    "moesaic estimate mixtral-8x7b --on dgx-h100 --tp 2 --batch 1,16,64 --context 2048 --why",
+    "moesaic place solve examples/data/tiny_mixtral_E16k2_seed0.npz --on dgx-h100 --out map.json",
+    "moesaic compare --what moe --on h100-sxm --model roofline",
+)
+
+
+def help_text() -> str:
+    """What `moesaic --help` prints: made from the table, so that no command is opened for it."""
+    width = max(map(len, COMMANDS))
+    lines = [
+        "moesaic: how fast will this Mixture-of-Experts model run on that machine, why, where",
+        "should each expert live, and which kernel should run it?",
+        "",
+        "Usage: moesaic COMMAND [WORDS] [OPTIONS]      (moesaic COMMAND --help tells more)",
+        "",
+        *(f"  {name:<{width}}  {command.does}" for name, command in COMMANDS.items()),
+        "",
+        "  --help, --version; every command prints tables, or JSON with --json.",
+        "",
+        "Examples:",
+        *(f"  {line}" for line in EXAMPLES),
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code: 0 done, 1 broken off, 2 input that cannot be used."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not words or words[0] in ("--help", "-h", "help"):
+            print(help_text())
+            return 0
+        if words[0] == "--version":
+            print(f"moesaic {__version__}")
+            return 0
+        if words[0] not in COMMANDS:
+            raise unknown("command", words[0], COMMANDS)
+        return _run(words[0], words[1:])
+    except BadInput as fault:
+        print(f"moesaic: {fault}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("moesaic: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader went away (`moesaic ... | head`); keep the interpreter from complaining.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(name: str, words: list[str]) -> int:
+    import typer
+
+    app = importlib.import_module(f".{COMMANDS[name].file}", __package__).app
+    try:
+        typer.main.get_command(app).main(words, prog_name=f"moesaic {name}")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return 0
