@@ -1,5 +1,6 @@
 """What runs: models, how they are split, steps, and how tokens were routed."""
 
+from . import load
 from .activated import inclusion_chance, touch_chance
 from .counts import RoutingCounts
 from .expert_map import ExpertMap, contiguous
@@ -39,6 +40,7 @@ __all__ = [
     "Step",
     "contiguous",
     "inclusion_chance",
+    "load",
     "make_step",
     "touch_chance",
 ]

@@ -12,8 +12,8 @@ class Gqa(Spec, frozen=True, kw_only=True, tag_field="kind", tag="gqa"):
     """Softmax attention with `kv_heads` shared key/value heads (MHA when equal to `heads`).
 
     window: keys that a query sees at most (sliding window or chunk), None for all. bias: biases on
-    the projections. qk_norm: norms over heads. cross: keys and values come from the encoder.
-    gated: a factor on the attention's output projected like the queries.
+    the projections. cross: keys and values come from the encoder. causal: a token sees only what
+    stands before it; where not, nothing is cached.
     """
 
     heads: Count
@@ -71,7 +71,8 @@ class Experts(Spec, frozen=True, kw_only=True, tag_field="kind", tag="experts"):
     """A routed expert block. `inter` is one expert's width; shared experts see every token.
 
     shared_inter: the width of all shared experts together, 0 without. dense_inter: the width of a
-    dense block that runs beside the experts (Arctic), 0 without.
+    dense block that runs beside the experts (Arctic), 0 without. shared_gate: one number a token
+    that scales the shared experts (Qwen2).
     """
 
     count: Count
