@@ -70,12 +70,16 @@ def read(
                 ).fetchall()
             }
         except (duckdb.Error, UnicodeDecodeError) as fault:
-            raise BadInput(f"is no readable Parquet file: {_first_line(fault)}", file=path) from None
+            raise BadInput(
+                f"is no readable Parquet file: {_first_line(fault)}", file=path
+            ) from None
         if count > most_rows:
             raise BadInput(f"claims {count} rows; at most {most_rows} are read", file=path)
         for name, kind in kinds.items():
             if name not in types and name not in optional:
-                raise BadInput(f"lacks the column; it holds {', '.join(types)}", file=path, key=name)
+                raise BadInput(
+                    f"lacks the column; it holds {', '.join(types)}", file=path, key=name
+                )
             if name in types and types[name] not in _KINDS[kind]:
                 raise BadInput(f"must hold {kind}, holds {types[name]}", file=path, key=name)
         names = ", ".join(f'"{name}"' for name in kinds if name in types)

@@ -69,22 +69,26 @@ def _check(name: str, value: Any, kind: msgspec.inspect.Type) -> None:
 
 def load_toml(path: str | Path) -> dict[str, Any]:
     """The tables of a TOML file; raises BadInput with the line for a text that is none."""
+    text = read_text(path, MOST_BYTES)
     try:
-        return tomllib.loads(read_text(path, MOST_BYTES))
-    except (tomllib.TOMLDecodeError, RecursionError) as fault:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as fault:  # ValueError: also a number of 5,000 digits
         raise BadInput(f"is not TOML: {fault}", file=path) from None
 
 
 def build(kind: type[S], data: dict[str, Any], file: str | Path | None = None) -> S:
     """A struct of type `kind` from plain tables; every fault names file, key and value."""
     sources: dict[str, str] = {}
-    plain = _plain(data, "", None, sources, file)
-    if sources and "sources" in getattr(kind, "__struct_fields__", ()):
-        plain["sources"] = {**plain.get("sources", {}), **sources}
     try:
+        plain = {key: _plain(node, key, unit_of(key), sources, file) for key, node in data.items()}
+        if sources and "sources" in getattr(kind, "__struct_fields__", ()):
+            given = plain.get("sources", {})
+            plain["sources"] = {**given, **sources} if isinstance(given, dict) else given
         return msgspec.convert(plain, kind)
     except msgspec.ValidationError as fault:
         raise _explain(str(fault), plain, file) from None
+    except RecursionError:
+        raise BadInput("is nested too deeply", file=file) from None
 
 
 def load(kind: type[S], path: str | Path) -> S:
@@ -116,16 +120,14 @@ def _plain(
         if node.keys() == {"value", "source"}:
             sources[path] = str(node["source"])
             return _plain(node["value"], path, unit, sources, file)
-        if path == "sources":
+        if path.rpartition(".")[2] == "sources":
             return node
         return {
             key: _plain(item, f"{path}.{key}" if path else key, unit_of(key) or unit, sources, file)
             for key, item in node.items()
         }
     if isinstance(node, list):
-        return [
-            _plain(item, f"{path}[{i}]", unit, sources, file) for i, item in enumerate(node)
-        ]
+        return [_plain(item, f"{path}[{i}]", unit, sources, file) for i, item in enumerate(node)]
     if isinstance(node, str) and unit is not None:
         try:
             return parse(node, unit)

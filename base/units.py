@@ -14,6 +14,7 @@ _PREFIX = {
 
 _UNIT_OF_SUFFIX = {
     "_bytes_per_s": "B/s",
+    "_bytes_per_unit": "B",
     "_flops_per_s": "FLOP/s",
     "_j_per_byte": "J/B",
     "_j_per_flop": "J/FLOP",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ..base import BadInput, Count, NonNegative, Positive, Spec, number_format
 from .memory import Memory
 
@@ -26,7 +28,7 @@ class Device(Spec, frozen=True, kw_only=True):
     energy_j_per_flop: NonNegative | None = None
     price_usd_per_hour: NonNegative | None = None
     notes: str = ""
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,13 +93,15 @@ class Pim(Device, frozen=True, kw_only=True, tag_field="kind", tag="pim"):
     """Units beside or inside the DRAM of one device.
 
     level: where they sit. memory.bandwidth_bytes_per_s is what the *host* sees on the same
-    memory; `internal_bandwidth_bytes_per_s` is what the units see. `host` names the processor in
-    the catalogue that shares the memory and does what the units cannot, or is None.
+    memory; `internal_bandwidth_bytes_per_s` and `internal_energy_j_per_byte` are what the units
+    see. All figures are those of one device: its stacks together. `host` is the processor that
+    shares the memory and does what the units cannot (a catalogue name in TOML), or is None.
     """
 
     level: str
     stacks: Count
     internal_bandwidth_bytes_per_s: Positive
+    internal_energy_j_per_byte: NonNegative | None = None
     buffer_bytes: Positive | None = None
     host: Gpu | None = None
 
@@ -127,10 +131,11 @@ class Fpga(Device, frozen=True, kw_only=True, tag_field="kind", tag="fpga"):
 
 
 class Cpu(Device, frozen=True, kw_only=True, tag_field="kind", tag="cpu"):
-    """A CPU socket or this machine."""
+    """A CPU socket or this machine. `core_flops_per_s`: one core alone, float32."""
 
     cores: Count
     isa: str
+    core_flops_per_s: Positive | None = None
     cache: Cache | None = None
 
 

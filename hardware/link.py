@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ..base import NonNegative, Positive, Spec
 
 
@@ -17,4 +19,4 @@ class Link(Spec, frozen=True, kw_only=True):
     bandwidth_bytes_per_s: Positive
     latency_s: NonNegative
     energy_j_per_byte: NonNegative | None = None
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = msgspec.field(default_factory=dict)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import msgspec
+
 from ..base import BadInput, Count, NonNegative, Positive, Spec
 from .device import AnyDevice, Cpu
 from .link import Link
@@ -33,7 +35,7 @@ class System(Spec, frozen=True, kw_only=True):
     power_w: Positive | None = None
     price_usd_per_hour: NonNegative | None = None
     notes: str = ""
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
