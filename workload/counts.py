@@ -42,6 +42,23 @@ class RoutingCounts(msgspec.Struct, frozen=True, kw_only=True):
             raise BadInput("must be finite and not negative", key="loads")
         if not loads.any():
             raise BadInput("is all zero: nothing was recorded", key="loads")
+        if self.tokens is not None and self.tokens.shape != loads.shape[:1]:
+            raise BadInput(f"must hold one number for each of {len(loads)} windows", key="tokens")
+        if self.names and len(self.names) != len(loads):
+            raise BadInput(f"must hold one name for each of {len(loads)} windows", key="names")
+        self._check_transitions()
+
+    def _check_transitions(self) -> None:
+        wanted = (len(self.pairs), self.experts, self.experts)
+        if self.transitions is None:
+            if self.pairs:
+                raise BadInput("names pairs of layers without transitions", key="pairs")
+        elif self.transitions.shape != wanted:
+            raise BadInput(
+                f"must have the shape {wanted}, got {self.transitions.shape}", key="transitions"
+            )
+        elif not np.isfinite(self.transitions).all() or (self.transitions < 0).any():
+            raise BadInput("must be finite and not negative", key="transitions")
 
     @property
     def experts(self) -> int:

@@ -75,7 +75,10 @@ def contiguous(experts: int, ranks: int, layers: Sequence[int]) -> ExpertMap:
 
     When `ranks` does not divide `experts` the first ranks hold one more.
     """
-    homes = (np.arange(experts) * ranks) // experts if experts >= ranks else np.arange(experts)
+    if not 1 <= ranks <= experts:
+        raise BadInput(f"must lie between 1 and the {experts} experts", key="ranks", value=ranks)
+    each, more = divmod(experts, ranks)
+    homes = np.repeat(np.arange(ranks), [each + (rank < more) for rank in range(ranks)])
     return ExpertMap(
         slots=np.tile(np.arange(experts, dtype=np.int32), (len(layers), 1)),
         ranks=homes.astype(np.int32),

@@ -90,7 +90,7 @@ class Experts(Spec, frozen=True, kw_only=True, tag_field="kind", tag="experts"):
 
 
 class Layer(Spec, frozen=True, kw_only=True):
-    """One layer: its mixers in order, then a dense block or experts. `side` for two-stack models."""
+    """One layer: its mixers in order, then a dense block or experts; `side` where two stacks are."""
 
     mixers: tuple[Mixer, ...]
     ffn: Dense | Experts

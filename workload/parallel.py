@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from ..base import BadInput, Count, Spec
 from .model import Experts, Gqa, LinearAttention, Mamba, Mla, MoEModel
 
@@ -76,7 +78,7 @@ class Parallel(Spec, frozen=True, kw_only=True):
         bounds = [0]
         for stage in range(self.pp):
             bounds.append(bounds[-1] + each + (stage < more))
-        return [range(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [range(a, b) for a, b in itertools.pairwise(bounds)]
 
 
 _KIND = {Gqa: "attention", Mla: "attention", LinearAttention: "attention", Mamba: "Mamba"}

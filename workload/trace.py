@@ -15,8 +15,8 @@ class RoutingTrace(msgspec.Struct, frozen=True, kw_only=True):
 
     expert_ids: int16 `[tokens, moe_layers, top_k]`, -1 where a token took fewer experts.
     layers: the absolute number of each MoE layer. experts: logical experts per layer.
-    weights: float32 like expert_ids. request_id, position, token_id, domain, source_rank: `[tokens]`;
-    is_decode: bool `[tokens]`. Absent columns are None.
+    weights: float32 like expert_ids, what each expert's output is scaled by. request_id, position,
+    token_id, domain, source_rank: `[tokens]`; is_decode: bool `[tokens]`. Absent columns are None.
     """
 
     expert_ids: NDArray[np.int16]
@@ -56,10 +56,13 @@ class RoutingTrace(msgspec.Struct, frozen=True, kw_only=True):
                 "is all zero: nothing was recorded (a known fault of some engines)",
                 key="expert_ids",
             )
-        for name in _COLUMNS:
+        for name in COLUMNS:
             column = getattr(self, name)
-            if column is not None and column.shape[0] != ids.shape[0]:
-                raise BadInput(f"holds {column.shape[0]} rows for {ids.shape[0]} tokens", key=name)
+            wanted = ids.shape if name == "weights" else ids.shape[:1]
+            if column is not None and column.shape != wanted:
+                raise BadInput(f"must have the shape {wanted}, has {column.shape}", key=name)
+        if self.weights is not None and not np.isfinite(self.weights).all():
+            raise BadInput("must be finite", key="weights")
 
     @property
     def tokens(self) -> int:
@@ -71,15 +74,13 @@ class RoutingTrace(msgspec.Struct, frozen=True, kw_only=True):
 
     def counts(self, windows: int = 1) -> RoutingCounts:
         """Assignments per expert in `windows` runs of tokens of about equal length."""
+        if not 1 <= windows <= self.tokens:
+            raise BadInput(f"must lie between 1 and {self.tokens}", key="windows", value=windows)
         bounds = np.linspace(0, self.tokens, windows + 1).astype(np.int64)
-        loads = np.zeros((windows, len(self.layers), self.experts))
-        for w in range(windows):
-            part = self.expert_ids[bounds[w] : bounds[w + 1]]
-            for layer in range(len(self.layers)):
-                ids = part[:, layer].ravel()
-                loads[w, layer] = np.bincount(ids[ids >= 0], minlength=self.experts)
+        window = np.repeat(np.arange(windows), np.diff(bounds))
+        loads = count_experts(self.expert_ids, self.experts, window, windows)
         return RoutingCounts(
-            loads=loads,
+            loads=loads.astype(np.float64),
             layers=self.layers,
             tokens=np.diff(bounds).astype(np.float64),
             source=self.source,
@@ -89,13 +90,13 @@ class RoutingTrace(msgspec.Struct, frozen=True, kw_only=True):
         """The tokens for which `keep` holds (a mask or indices)."""
         columns = {
             name: column[keep]
-            for name in ("expert_ids", *_COLUMNS)
+            for name in ("expert_ids", *COLUMNS)
             if (column := getattr(self, name)) is not None
         }
         return msgspec.structs.replace(self, **columns)
 
 
-_COLUMNS = (
+COLUMNS = (
     "weights",
     "request_id",
     "position",
@@ -104,3 +105,16 @@ _COLUMNS = (
     "domain",
     "source_rank",
 )
+"""The columns beside `expert_ids`, one row a token."""
+
+
+def count_experts(
+    ids: NDArray[np.int16], experts: int, group: NDArray[np.int64], groups: int
+) -> NDArray[np.int64]:
+    """Assignments `[groups, layers, experts]` of `ids [tokens, layers, k]` by `group [tokens]`."""
+    layers = ids.shape[1]
+    # One more expert takes the -1 of tokens that chose fewer; it is cut off at the end.
+    row = group[:, None] * layers + np.arange(layers)
+    flat = row[:, :, None] * (experts + 1) + np.where(ids < 0, experts, ids)
+    counted = np.bincount(flat.ravel(), minlength=groups * layers * (experts + 1))
+    return np.asarray(counted.reshape(groups, layers, experts + 1)[:, :, :experts])
