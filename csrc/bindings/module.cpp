@@ -1,3 +1,6 @@
-#include <pybind11/pybind11.h>
+#include "doors.hpp"
 
-PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) { m.doc() = "The compiled inner loops of moesaic."; }
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
+  m.doc() = "The compiled inner loops of moesaic.";
+  open_anneal(m);
+}

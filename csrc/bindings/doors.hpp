@@ -1,0 +1,5 @@
+#pragma once
+#include <pybind11/pybind11.h>
+
+// Each engine has one door: a function that adds its calls to the module.
+void open_anneal(pybind11::module_& m);

@@ -1,0 +1,74 @@
+"""The file beside an engine's file: what the engine has no place for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ...base import BadInput
+from ...base.files import read_bounded, write_text
+from ...workload import ExpertMap
+from ..placement import Certificate, Placement
+
+
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a placement was made and what it is worth. ranks: `[physical]`, the rank of each slot."""
+
+    method: str
+    experts: int
+    ranks: list[int]
+    layers: list[int]
+    scores: dict[str, float]
+    rank_max: list[float]
+    bound: list[float]
+    certificate: Certificate
+
+    @classmethod
+    def of(cls, placement: Placement) -> Sidecar:
+        return cls(
+            method=placement.method,
+            experts=placement.expert_map.experts,
+            ranks=placement.expert_map.ranks.tolist(),
+            layers=list(placement.expert_map.layers),
+            scores=placement.scores,
+            rank_max=placement.rank_max.tolist(),
+            bound=placement.bound.tolist(),
+            certificate=placement.certificate,
+        )
+
+    def placement(self, expert_map: ExpertMap) -> Placement:
+        """The placement again, around the map that the engine's file holds."""
+        return Placement(
+            expert_map=expert_map,
+            method=self.method,
+            scores=self.scores,
+            rank_max=np.array(self.rank_max),
+            bound=np.array(self.bound),
+            certificate=self.certificate,
+        )
+
+
+def beside(path: str | Path) -> Path:
+    """`x.meta.json` for `x.json`."""
+    return Path(path).with_suffix(".meta.json")
+
+
+def write(path: str | Path, placement: Placement) -> None:
+    text = msgspec.json.format(msgspec.json.encode(Sidecar.of(placement)), indent=1)
+    write_text(beside(path), text.decode() + "\n")
+
+
+def read(path: str | Path) -> Sidecar | None:
+    """The sidecar of `path`, None where there is none; raises BadInput for a damaged one."""
+    file = beside(path)
+    if not file.exists():
+        return None
+    try:
+        known = msgspec.json.decode(read_bounded(file), type=Sidecar)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise BadInput(f"is no sidecar of a placement: {fault}", file=file) from None
+    if not known.ranks:
+        raise BadInput("names no ranks", file=file, key="ranks")
+    return known

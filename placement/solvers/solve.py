@@ -1,0 +1,113 @@
+"""solve: a method by its name, its answer checked, scored and bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...base import BadInput, unknown
+from ...workload import ExpertMap
+from ..bounds import best_load_proof
+from ..objective import score
+from ..placement import ROUNDING, Certificate, Placement, Proof
+from ..problem import Problem
+from .exact_small import exact_small
+from .found import Found, Method
+from .simple import contiguous, lpt, lpt_swaps, round_robin
+
+METHODS: dict[str, Method] = {
+    "contiguous": contiguous,
+    "round-robin": round_robin,
+    "lpt": lpt,
+    "lpt-swaps": lpt_swaps,
+    "exact-small": exact_small,
+}
+
+
+def solve(
+    problem: Problem,
+    method: str | Method = "lpt-swaps",
+    time_limit_s: float = 10.0,
+    seed: int = 0,
+) -> Placement:
+    """The placement that `method` (a name in METHODS, or a callable) finds, with its bound.
+
+    Raises BadInput for an unknown name, a map that does not answer the problem, and a cap that
+    cannot be met or was not met.
+    """
+    if not 0 < time_limit_s < float("inf"):
+        raise BadInput("must be a positive number of seconds", key="time_limit_s")
+    if seed < 0:
+        raise BadInput("must not be negative", key="seed", value=seed)
+    call, name = _method(method)
+    given = call(problem, time_limit_s, seed)
+    found = given if isinstance(given, Found) else Found(given)
+    _check_answers(problem, found.expert_map, name)
+    proofs = _best_proofs(problem, found.proofs)
+    placement = Placement(
+        expert_map=found.expert_map,
+        method=name,
+        scores=score(found.expert_map, problem.loads),
+        rank_max=found.expert_map.rank_loads(problem.loads).max(axis=1),
+        bound=np.array([proof.bound for proof in proofs]),
+        certificate=Certificate(problem=problem.fingerprint(), proofs=proofs),
+    )
+    _check_cap(problem, placement)
+    return placement
+
+
+def _method(method: str | Method) -> tuple[Method, str]:
+    if not isinstance(method, str):
+        return method, getattr(method, "__name__", type(method).__name__)
+    if method not in METHODS:
+        raise unknown("placement method", method, METHODS)
+    return METHODS[method], method
+
+
+def _check_answers(problem: Problem, found: ExpertMap, name: str) -> None:
+    slots = np.bincount(found.ranks, minlength=problem.ranks)
+    if (
+        found.layers != problem.layers
+        or found.experts != problem.experts
+        or slots.shape != problem.slots_per_rank.shape
+        or (slots != problem.slots_per_rank).any()
+    ):
+        raise BadInput(
+            f"the method {name} gave a map of {len(found.layers)} layers, {found.experts} experts "
+            f"and slots {slots.tolist()}; the problem asks for {len(problem.layers)}, "
+            f"{problem.experts} and {problem.slots_per_rank.tolist()}"
+        )
+
+
+def _best_proofs(problem: Problem, searched: tuple[Proof, ...]) -> tuple[Proof, ...]:
+    """The strongest proof of each layer; one that anybody can check wins a tie."""
+    best = {
+        layer: best_load_proof(loads, problem.slots_per_rank, layer)
+        for layer, loads in zip(problem.layers, problem.loads, strict=True)
+    }
+    for proof in searched:
+        if proof.bound > best[proof.layer].bound * (1 + ROUNDING):
+            best[proof.layer] = proof
+    return tuple(best[layer] for layer in problem.layers)
+
+
+def _check_cap(problem: Problem, placement: Placement) -> None:
+    if problem.cap is None:
+        return
+    allowed = problem.cap * problem.mean_loads * (1 + ROUNDING)
+    least = placement.bound / problem.mean_loads
+    if (placement.bound > allowed).any():
+        worst = int(least.argmax())
+        raise BadInput(
+            f"no placement keeps layer {problem.layers[worst]} within {problem.cap:g} of the mean: "
+            f"at least {least[worst]:.4f} is needed there",
+            key="cap",
+        )
+    if (placement.rank_max > allowed).any():
+        ratio = placement.rank_max / problem.mean_loads
+        worst = int(ratio.argmax())
+        raise BadInput(
+            f"{placement.method} reached {ratio[worst]:.4f} of the mean on layer "
+            f"{problem.layers[worst]}, above the cap of {problem.cap:g} (the bound there is "
+            f"{least[worst]:.4f}): raise the cap, give more time, or try another method",
+            key="cap",
+        )
