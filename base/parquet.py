@@ -100,11 +100,11 @@ def metadata(path: str | Path) -> dict[str, str]:
             rows = connection.execute(
                 f"SELECT key, value FROM parquet_kv_metadata({_quoted(str(path))})"
             ).fetchall()
-        except duckdb.Error as fault:
+            return {bytes(key).decode(): bytes(value).decode() for key, value in rows}
+        except (duckdb.Error, UnicodeDecodeError, TypeError) as fault:
             raise BadInput(
                 f"is no readable Parquet file: {_first_line(fault)}", file=path
             ) from None
-    return {bytes(key).decode(): bytes(value).decode() for key, value in rows}
 
 
 def _unmasked(column: Any) -> np.ndarray[Any, Any]:

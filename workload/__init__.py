@@ -17,6 +17,8 @@ from .model import (
     MoEModel,
 )
 from .parallel import Parallel
+from .requests import Requests
+from .routed_step import chance_of, step_from_trace
 from .step import Chunk, Decode, Step, make_step
 from .trace import RoutingTrace
 
@@ -35,12 +37,15 @@ __all__ = [
     "Mla",
     "MoEModel",
     "Parallel",
+    "Requests",
     "RoutingCounts",
     "RoutingTrace",
     "Step",
+    "chance_of",
     "contiguous",
     "inclusion_chance",
     "load",
     "make_step",
+    "step_from_trace",
     "touch_chance",
 ]

@@ -8,18 +8,19 @@ from numpy.typing import ArrayLike, NDArray
 from ..base import BadInput
 
 
-def touch_chance(per_token: ArrayLike, tokens: float) -> NDArray[np.float64]:
+def touch_chance(per_token: ArrayLike, tokens: ArrayLike) -> NDArray[np.float64]:
     """The chance that each expert is chosen by at least one of `tokens` independent tokens.
 
-    per_token: any shape, the chance that one token takes the expert (top_k/experts if uniform).
+    per_token: any shape, the chance that one token takes the expert (top_k/experts if uniform);
+    tokens: one number, or an array that broadcasts with it.
     derived: 1 - (1 - p)^T; the experts that one token takes are distinct, so p is a plain
     inclusion probability and the sum over experts is the expected number of distinct experts.
     """
     p = np.asarray(per_token, dtype=np.float64)
-    if tokens == 0:
-        return np.zeros_like(p)
-    with np.errstate(divide="ignore"):
-        return np.asarray(-np.expm1(tokens * np.log1p(-np.minimum(p, 1.0))))
+    count = np.asarray(tokens, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chance = -np.expm1(count * np.log1p(-np.minimum(p, 1.0)))
+    return np.where(count == 0, 0.0, chance)
 
 
 def inclusion_chance(weights: ArrayLike, top_k: int, step: float = 0.1) -> NDArray[np.float64]:

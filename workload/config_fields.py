@@ -13,10 +13,10 @@ from ..base.files import read_bounded
 from .config_keys import KEYS, LARGEST, LIMITS, MOST_BYTES
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
-    """The object in a JSON file of at most `MOST_BYTES`; raises BadInput for anything else."""
+def read_json(path: str | Path, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
+    """The object in a JSON file of at most `most_bytes`; raises BadInput for anything else."""
     try:
-        data = msgspec.json.decode(read_bounded(path, MOST_BYTES))
+        data = msgspec.json.decode(read_bounded(path, most_bytes))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
         raise BadInput(f"is not JSON: {fault}", file=path) from None
     if not isinstance(data, dict):

@@ -90,7 +90,7 @@ class Experts(Spec, frozen=True, kw_only=True, tag_field="kind", tag="experts"):
 
 
 class Layer(Spec, frozen=True, kw_only=True):
-    """One layer: its mixers in order, then a dense block or experts; `side` where two stacks are."""
+    """One layer: its mixers in order, then a dense block or experts. `side`: of two stacks."""
 
     mixers: tuple[Mixer, ...]
     ffn: Dense | Experts
@@ -150,6 +150,11 @@ class MoEModel(Spec, frozen=True, kw_only=True, dict=True):
         block = self.layers[self.moe_layers[0]].ffn
         assert isinstance(block, Experts)
         return block
+
+    @property
+    def two_stacks(self) -> bool:
+        """Whether prompts run through an encoder and only generated tokens through the decoder."""
+        return len({layer.side for layer, _ in self.groups}) == 2
 
     @functools.cached_property
     def groups(self) -> tuple[tuple[Layer, tuple[int, ...]], ...]:

@@ -11,7 +11,7 @@ from ..base import Natural, Spec, bytes_of
 from .model import Dense, Experts, Gqa, Layer, LinearAttention, Mamba, Mixer, Mla, MoEModel
 
 STATE_BYTES = 4
-"""Recurrent states are kept in 32 bits (from memory of the Mamba and MiniMax kernels, unverified)."""
+"""Recurrent states are kept in 32 bits (from memory, unverified)."""
 
 
 class Parameters(Spec, frozen=True, kw_only=True):

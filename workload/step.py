@@ -74,19 +74,31 @@ def make_step(
     chance: `[moe_layers, experts]` or `[experts]`, the probability that a token takes an expert
     (each row sums to top_k); uniform by default. Tokens are taken as independent.
     """
-    for key, value in (("batch", batch), ("context", context), ("prefill", prefill)):
+    sizes = {"batch": batch, "context": context, "prefill": prefill, "cached": cached}
+    for key, value in sizes.items():
         if value < 0:
             raise BadInput("must not be negative", key=key, value=value)
+    if prefill_requests < 1:
+        raise BadInput("must be at least 1", key="prefill_requests", value=prefill_requests)
     chunks = (Chunk(tokens=prefill, cached=cached, requests=prefill_requests),) if prefill else ()
     decode = (Decode(requests=batch, context=context),) if batch else ()
-    tokens = prefill * prefill_requests + batch
     per_token = _chances(model, chance)
+    tokens = _layer_tokens(model, prefill * prefill_requests, batch)[:, None]
     return Step(
         chunks=chunks,
         decode=decode,
         loads=per_token * tokens,
         touched=touch_chance(per_token, tokens),
     )
+
+
+def _layer_tokens(model: MoEModel, prefill: int, decode: int) -> NDArray[np.float64]:
+    """Tokens that pass each MoE layer, `[moe_layers]`: an encoder sees prompts, its decoder the
+    rest; in other models every layer sees every token."""
+    sides = [model.layers[i].side for i in model.moe_layers]
+    if not model.two_stacks:
+        return np.full(len(sides), float(prefill + decode))
+    return np.array([float(prefill if side == "encoder" else decode) for side in sides])
 
 
 def _chances(model: MoEModel, chance: NDArray[np.float64] | None) -> NDArray[np.float64]:

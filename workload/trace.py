@@ -17,6 +17,7 @@ class RoutingTrace(msgspec.Struct, frozen=True, kw_only=True):
     layers: the absolute number of each MoE layer. experts: logical experts per layer.
     weights: float32 like expert_ids, what each expert's output is scaled by. request_id, position,
     token_id, domain, source_rank: `[tokens]`; is_decode: bool `[tokens]`. Absent columns are None.
+    domain_names: what the numbers in `domain` mean, where known.
     """
 
     expert_ids: NDArray[np.int16]
@@ -29,6 +30,7 @@ class RoutingTrace(msgspec.Struct, frozen=True, kw_only=True):
     token_id: NDArray[np.int64] | None = None
     domain: NDArray[np.int64] | None = None
     source_rank: NDArray[np.int64] | None = None
+    domain_names: tuple[str, ...] = ()
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -63,6 +65,8 @@ class RoutingTrace(msgspec.Struct, frozen=True, kw_only=True):
                 raise BadInput(f"must have the shape {wanted}, has {column.shape}", key=name)
         if self.weights is not None and not np.isfinite(self.weights).all():
             raise BadInput("must be finite", key="weights")
+        if self.position is not None and self.position.min() < 0:
+            raise BadInput("must not be negative", key="position", value=int(self.position.min()))
 
     @property
     def tokens(self) -> int:
