@@ -1,0 +1,246 @@
+"""OperatorTable + System -> Estimate: the roofline, operator by operator, and its reasons."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base import BadInput
+from ..hardware import AnyDevice, Cpu, Gpu, Pim, System
+from .efficiency import Efficiency
+from .estimate import Estimate
+from .table import Floats, Operator, OperatorTable
+
+TENSOR, WEIGHTS, KV, ACTIVATIONS, CACHE, LINK, LATENCY, IMBALANCE, MORE_EXPERTS = (
+    "tensor peak",
+    "weights from memory",
+    "KV from memory",
+    "activations from memory",
+    "last-level cache",
+    "link",
+    "link latency",
+    "imbalance",
+    "further experts' weights",
+)
+"""Resources that a reason can name."""
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """A processor of a device: the device whose peaks it has, and the bytes/s that it sees."""
+
+    device: AnyDevice
+    bandwidth_bytes_per_s: float
+
+
+def units(device: AnyDevice) -> tuple[Unit, ...]:
+    """The processors that share a device's memory: a PIM and its host, else the device alone."""
+    if not isinstance(device, Pim):
+        return (Unit(device, device.memory.bandwidth_bytes_per_s),)
+    pim = Unit(device, device.internal_bandwidth_bytes_per_s)
+    if device.host is None:
+        return (pim,)
+    return (Unit(device.host, device.memory.bandwidth_bytes_per_s), pim)
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Seconds of each operator on each device, by what would take them: `[operators, devices]`.
+
+    total is the largest of tensor, memory and cache plus link and latency (an operator either
+    computes or communicates, so one side is zero).
+    """
+
+    tensor: Floats
+    weights: Floats
+    kv: Floats
+    activations: Floats
+    cache: Floats
+    link: Floats
+    latency: Floats
+
+    @property
+    def memory(self) -> Floats:
+        return np.asarray(self.weights + self.kv + self.activations)
+
+    @property
+    def total(self) -> Floats:
+        busy = np.maximum(np.maximum(self.tensor, self.memory), self.cache)
+        return np.asarray(busy + self.link + self.latency)
+
+
+def bound(table: OperatorTable, system: System, efficiency: Efficiency | None = None) -> Estimate:
+    """The time of a step if every operator ran at the roofline, in order on each device.
+
+    An operator takes the larger of flops / tensor peak, bytes / memory bandwidth and bytes / cache
+    bandwidth (Williams et al., Roofline, CACM 2009); a collective takes the bytes of its busiest
+    tier over that link plus one latency, and starts when the last device of its group is there.
+    Activations that fit in the last-level cache never reach memory. On a device with PIM each
+    operator runs on the faster of the two units. With an Efficiency below one the result is no
+    bound but a simulation.
+    """
+    efficiency = efficiency or Efficiency()
+    if table.devices > len(system.devices):
+        raise BadInput(
+            f"has {len(system.devices)} devices for {table.devices} shards", key=system.name
+        )
+    price = _price(table, system, efficiency)
+    seconds = price.total
+    path = _critical_path(table, seconds)
+    why = _reasons(table, price, seconds, path)
+    whole = efficiency == Efficiency(evidence=efficiency.evidence)
+    return Estimate(
+        seconds=sum(why.values()),
+        why=why,
+        limiter=_limiter(why),
+        energy_j=_energy(table, system),
+        operator_s=seconds,
+        table=table,
+        evidence="bound" if whole else "simulated",
+    )
+
+
+def _price(table: OperatorTable, system: System, share: Efficiency) -> Price:
+    shape = table.flops.shape
+    columns = {name: np.zeros(shape) for name in Price.__struct_fields__}
+    by_device: dict[int, list[int]] = {}
+    for rank in range(table.devices):
+        by_device.setdefault(id(system.devices[rank]), []).append(rank)
+    for ranks in by_device.values():
+        prices = [_on_unit(table, ranks, unit, share) for unit in units(system.devices[ranks[0]])]
+        best = np.argmin(np.stack([price.total for price in prices]), axis=0)
+        for name, column in columns.items():
+            stacked = np.stack([getattr(price, name) for price in prices])
+            column[:, ranks] = np.take_along_axis(stacked, best[None], axis=0)[0]
+    rates = np.array([tier.link.bandwidth_bytes_per_s for tier in system.tiers]) * share.link
+    if rates.size:
+        # The tiers of a hierarchical collective can overlap; the busiest one bounds it.
+        columns["link"] = (table.link_bytes / rates).max(axis=2)
+    latency = np.array([operator.latency_s for operator in table.operators])
+    columns["latency"] = latency[:, None] * (table.link_bytes.sum(axis=2) > 0)
+    return Price(**columns)
+
+
+def _on_unit(table: OperatorTable, ranks: list[int], unit: Unit, share: Efficiency) -> Price:
+    peaks = {dtype: unit.device.peak(dtype) for dtype in {op.dtype for op in table.operators}}
+    peak = np.array([peaks[operator.dtype] for operator in table.operators])[:, None]
+    rate = unit.bandwidth_bytes_per_s
+    weights, kv = table.weight_bytes[:, ranks], table.kv_bytes[:, ranks]
+    activations = table.activation_bytes[:, ranks]
+    cache = unit.device.cache if isinstance(unit.device, Gpu | Cpu) else None
+    spilled = activations
+    through_cache = np.zeros_like(weights)
+    if cache is not None:
+        spilled = np.where(activations <= cache.capacity_bytes, 0.0, activations)
+        if cache.bandwidth_bytes_per_s is not None:
+            through_cache = (weights + kv + activations) / cache.bandwidth_bytes_per_s
+    nothing = np.zeros_like(weights)
+    return Price(
+        tensor=table.flops[:, ranks] / (peak * share.tensor),
+        weights=weights / (rate * share.weights),
+        kv=kv / (rate * share.kv),
+        activations=spilled / (rate * share.activations),
+        cache=through_cache,
+        link=nothing,
+        latency=nothing,
+    )
+
+
+def _critical_path(table: OperatorTable, seconds: Floats) -> NDArray[np.int64]:
+    """The device that each operator waits for on the way to the end: `[operators]`.
+
+    Devices run their operators in order and meet in collectives. Forwards, each meeting keeps who
+    came last; backwards from the last device to finish, the path changes device where it met one.
+    """
+    clock = np.zeros(table.devices)
+    last: dict[int, list[tuple[slice, int]]] = {}
+    for i, operator in enumerate(table.operators):
+        if operator.group:
+            for run in table.members(operator.group):
+                slowest = run.start + int(np.argmax(clock[run]))
+                last.setdefault(i, []).append((run, slowest))
+                clock[run] = clock[slowest] + seconds[i, run].max()
+        else:
+            clock += seconds[i]
+    device = int(np.argmax(clock))
+    path = np.zeros(len(table.operators), np.int64)
+    for i in range(len(table.operators) - 1, -1, -1):
+        path[i] = device
+        for run, slowest in last.get(i, ()):
+            if run.start <= device < run.stop:
+                path[i] = run.start + int(np.argmax(seconds[i, run]))
+                device = slowest
+    return path
+
+
+def _reasons(
+    table: OperatorTable, price: Price, seconds: Floats, path: NDArray[np.int64]
+) -> dict[str, float]:
+    """Seconds by 'part: resource' along the critical path; they add up to its length."""
+    why: dict[str, float] = {}
+    for i, operator in enumerate(table.operators):
+        device = path[i]
+        if seconds[i, device] <= 0:
+            continue
+        for resource, spent in _split(table, operator, i, device, price, seconds).items():
+            if spent:
+                key = f"{operator.part}: {resource}"
+                why[key] = why.get(key, 0.0) + spent
+    return dict(sorted(why.items(), key=lambda item: -item[1]))
+
+
+def _split(
+    table: OperatorTable, operator: Operator, i: int, device: int, price: Price, seconds: Floats
+) -> dict[str, float]:
+    """One operator's seconds on one device by resource; they add up to seconds[i, device]."""
+    total = float(seconds[i, device])
+    if operator.group:
+        latency = float(price.latency[i, device])
+        return {LINK: total - latency, LATENCY: latency}
+    imbalance = 0.0
+    if operator.part == "experts":
+        busy = seconds[i][seconds[i] > 0]
+        imbalance = max(0.0, total - float(busy.mean()))
+    tensor, memory = float(price.tensor[i, device]), float(price.memory[i, device])
+    left = total - imbalance
+    if tensor >= memory and tensor >= price.cache[i, device]:
+        return {TENSOR: left, IMBALANCE: imbalance}
+    if price.cache[i, device] > memory:
+        return {CACHE: left, IMBALANCE: imbalance}
+    scale = left / memory
+    weights = float(price.weights[i, device]) * scale
+    read = float(table.weight_bytes[i, device])
+    first = float(table.token_weight_bytes[i, device]) / read if read else 1.0
+    kv = float(price.kv[i, device]) * scale
+    return {
+        WEIGHTS: weights * first,
+        MORE_EXPERTS: weights * (1 - first),
+        KV: kv,
+        ACTIVATIONS: left - weights - kv,
+        IMBALANCE: imbalance,
+    }
+
+
+def _limiter(why: dict[str, float]) -> str:
+    sums: dict[str, float] = {}
+    for key, seconds in why.items():
+        resource = key.split(": ", 1)[1]
+        resource = WEIGHTS if resource == MORE_EXPERTS else resource
+        sums[resource] = sums.get(resource, 0.0) + seconds
+    return max(sums, key=lambda resource: sums[resource])
+
+
+def _energy(table: OperatorTable, system: System) -> float | None:
+    """Joules of arithmetic, memory and links from published constants; None where one lacks."""
+    joules = 0.0
+    moved = table.weight_bytes + table.kv_bytes + table.activation_bytes
+    for rank in range(table.devices):
+        device = system.devices[rank]
+        if device.energy_j_per_flop is None or device.memory.energy_j_per_byte is None:
+            return None
+        joules += float(table.flops[:, rank].sum()) * device.energy_j_per_flop
+        joules += float(moved[:, rank].sum()) * device.memory.energy_j_per_byte
+    for tier, sent in zip(system.tiers, table.link_bytes.sum(axis=(0, 1)), strict=True):
+        if sent and tier.link.energy_j_per_byte is None:
+            return None
+        joules += float(sent) * (tier.link.energy_j_per_byte or 0.0)
+    return joules
