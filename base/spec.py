@@ -107,7 +107,7 @@ def dump(spec: msgspec.Struct) -> str:
 def _without_none(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: _without_none(item) for key, item in node.items() if item is not None}
-    if isinstance(node, list):
+    if isinstance(node, list | tuple):
         return [_without_none(item) for item in node]
     return node
 

@@ -1,14 +1,14 @@
-"""What machines are: devices, memories, links and systems, as published."""
+"""What machines are: devices, memories, links and systems, as published.
+
+`hardware.load` finds them by name: `from moesaic.hardware.load import device, system`.
+"""
 
 from .device import AnyDevice, Cache, Cpu, Device, Fpga, Gpu, Pim
 from .link import Link
-from .load import KINDS, device, link, names, system
-from .local import local_cpu
 from .memory import Memory
 from .system import System, Tier
 
 __all__ = [
-    "KINDS",
     "AnyDevice",
     "Cache",
     "Cpu",
@@ -20,9 +20,4 @@ __all__ = [
     "Pim",
     "System",
     "Tier",
-    "device",
-    "link",
-    "local_cpu",
-    "names",
-    "system",
 ]

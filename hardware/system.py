@@ -50,15 +50,17 @@ class System(Spec, frozen=True, kw_only=True):
 
     def tier(self, a: int, b: int) -> Tier:
         """The innermost tier in which devices `a` and `b` (ranks, not equal) meet."""
+        self._check(a, b)
         width = 1
         for tier in self.tiers:
             width *= tier.size
             if a // width == b // width:
                 return tier
-        raise BadInput(f"has no devices {a} and {b}; it has {len(self.devices)}", key=self.name)
+        raise BadInput("meets itself in no tier", key=self.name, value=a)
 
     def bandwidth(self, a: int, b: int) -> float:
         """Bytes/s from device `a` to device `b`."""
+        self._check(a, b)
         if a == b:
             return self.devices[a].memory.bandwidth_bytes_per_s
         return self.tier(a, b).link.bandwidth_bytes_per_s
@@ -73,10 +75,7 @@ class System(Spec, frozen=True, kw_only=True):
         The width of a tier is the largest number of inner groups that the ranks occupy inside one
         group of the tier; tiers of width 1 are left out. A group inside one device crosses none.
         """
-        if min(ranks) < 0 or max(ranks) >= len(self.devices):
-            raise BadInput(
-                f"has {len(self.devices)} devices; a group names device {max(ranks)}", key=self.name
-            )
+        self._check(*ranks)
         crossed: list[tuple[Tier, int]] = []
         inner = 1
         for tier in self.tiers:
@@ -84,8 +83,15 @@ class System(Spec, frozen=True, kw_only=True):
             members: dict[int, set[int]] = {}
             for rank in ranks:
                 members.setdefault(rank // outer, set()).add(rank // inner)
-            width = max(len(group) for group in members.values())
+            width = max((len(group) for group in members.values()), default=0)
             if width > 1:
                 crossed.append((tier, width))
             inner = outer
         return crossed
+
+    def _check(self, *ranks: int) -> None:
+        for rank in ranks:
+            if not 0 <= rank < len(self.devices):
+                raise BadInput(
+                    f"has the devices 0 to {len(self.devices) - 1}", key=self.name, value=rank
+                )
