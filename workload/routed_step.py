@@ -26,6 +26,10 @@ def step_from_trace(
     request are a chunk. context: all tokens decode at this context, for traces without positions.
     tile: lets a trace of fewer layers repeat over the model's; refused otherwise.
     """
+    if model.two_stacks:
+        raise BadInput(
+            f"leads every token through every layer; {model.name} has an encoder", key="trace"
+        )
     part = trace if tokens is None else trace.select(tokens)
     rows = _rows(model, part.layers, part.experts, tile)
     if part.top_k != model.experts.top_k:

@@ -19,8 +19,9 @@ def expert_ids(values: NDArray[Any], experts: int, file: str | Path) -> NDArray[
         raise BadInput(
             f"must hold whole numbers, holds {values.dtype}", file=file, key="expert_ids"
         )
-    if values.size and not (-1 <= int(values.min()) and int(values.max()) < experts):
-        wrong = int(values.max()) if int(values.max()) >= experts else int(values.min())
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if low < -1 or high >= experts:
+        wrong = high if high >= experts else low
         raise BadInput(
             f"allowed are 0..{experts - 1}, and -1 for none",
             file=file,

@@ -102,7 +102,10 @@ def _head(path: Path) -> Head:
             raise BadInput("is a folder; name a file", file=path)
         with path.open("rb") as stream:
             start = stream.read(4096)
-        members = tuple(zipfile.ZipFile(path).namelist()) if start[:2] == b"PK" else ()
+        if not start.startswith(b"PK"):
+            return Head(start, ())
+        with zipfile.ZipFile(path) as archive:
+            return Head(start, tuple(archive.namelist()))
     except OSError as fault:
         what = (fault.strerror or str(fault)).lower()
         raise BadInput(f"cannot be read: {what}", file=path) from None
@@ -110,4 +113,3 @@ def _head(path: Path) -> Head:
         if isinstance(fault, BadInput):
             raise
         raise BadInput(f"is no readable archive: {fault}", file=path) from None
-    return Head(start, members)

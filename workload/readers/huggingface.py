@@ -14,6 +14,7 @@ record the chosen ids there.
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,7 @@ def read_router_logits(
     renormalise: weights sum to 1 over the chosen experts (Mixtral; Qwen and OLMoE where
     `norm_topk_prob`). layers: the absolute numbers of the MoE layers, else 0, 1, ...
     """
-    with Path(path).open("rb") as stream:
-        packed = stream.read(2) == b"PK"
-    stacked = _stacked(read_npz(path), path) if packed else read_npy(path)
+    stacked = _stacked(read_npz(path), path) if zipfile.is_zipfile(path) else read_npy(path)
     stacked = stacked[None] if stacked.ndim == 2 else stacked
     if stacked.ndim != 3 or 0 in stacked.shape or stacked.dtype.kind != "f":
         raise BadInput(

@@ -107,12 +107,12 @@ def _weights(
 ) -> NDArray[np.float32]:
     if probs.dtype != np.uint8 or probs.shape[:2] != shape[:2] or probs.ndim != 3:
         raise BadInput("must be uint8 [tokens, layers, >= k]", file=path, key="probs_u8")
-    weights = probs[:, :, : shape[2]].astype(np.float32) / 255
-    if weights.shape != shape:
-        raise BadInput("must be uint8 [tokens, layers, >= k]", file=path, key="probs_u8")
+    if probs.shape[2] < shape[2]:
+        raise BadInput(f"holds fewer than {shape[2]} choices", file=path, key="probs_u8")
+    weights = probs[:, :, : shape[2]] / np.float32(255)
     if renormalised:
-        weights /= np.maximum(weights.sum(axis=2, keepdims=True), 1 / 255)
-    return weights
+        weights = weights / np.maximum(weights.sum(axis=2, keepdims=True), np.float32(1 / 255))
+    return weights.astype(np.float32)
 
 
 def write_parquet_trace(trace: RoutingTrace, path: str | Path) -> None:

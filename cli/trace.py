@@ -1,0 +1,181 @@
+"""moesaic trace: recorded routing shown, brought into our format, or drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import show
+
+if TYPE_CHECKING:
+    from ..workload import RoutingCounts, RoutingTrace
+
+app = typer.Typer(no_args_is_help=True, help="Routing traces: show, import, make.")
+
+RANKS = (4, 8)
+File = Annotated[Path, typer.Argument(help="A trace or a table of counts.")]
+TopK = Annotated[
+    int | None, typer.Option("--top-k", help="Experts a token takes; router logits need it.")
+]
+Part = Annotated[
+    str | None, typer.Option("--part", help="Which model, where the file holds several.")
+]
+
+
+@app.command("show")
+def show_(file: File, part: Part = None, top_k: TopK = None, json: show.Json = False) -> None:
+    """What a routing says: loads, imbalance by domain, affinity of layers against its null.
+
+    Example: moesaic trace show examples/data/tiny_mixtral_E16k2_seed0.npz
+    Example: moesaic trace show examples/data/olmoe_repo_counts.npz --part olmoe1b7b --json
+    """
+    from ..workload import RoutingTrace, readers
+
+    if part is None:
+        parts = readers.load_parts(file, top_k=top_k)
+    else:
+        parts = {part: readers.load(file, part=part, top_k=top_k)}
+    told = {
+        name: _trace(routing) if isinstance(routing, RoutingTrace) else _counts(routing)
+        for name, routing in parts.items()
+    }
+    if json:
+        show.json(next(iter(told.values())) if len(told) == 1 else told)
+        return
+    for facts in told.values():
+        _print(facts)
+
+
+@app.command("import")
+def import_(
+    file: File,
+    out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")],
+    part: Part = None,
+    top_k: TopK = None,
+) -> None:
+    """Writes a token-level trace of any format that is read here as our Parquet.
+
+    Example: moesaic trace import logits.npz --top-k 2 --out trace.parquet
+    """
+    from ..base import BadInput
+    from ..workload import RoutingTrace, readers
+
+    routing = readers.load(file, part=part, top_k=top_k)
+    if not isinstance(routing, RoutingTrace):
+        raise BadInput("holds counts, not tokens: only token-level traces are imported", file=file)
+    readers.write_parquet_trace(routing, out)
+    show.say(f"wrote {out}: {routing.tokens} tokens, {len(routing.layers)} layers")
+
+
+@app.command("make")
+def make(
+    experts: Annotated[int, typer.Option("--experts", help="Experts of each layer.")],
+    top_k: Annotated[int, typer.Option("--top-k", help="Experts a token takes.")],
+    out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")],
+    tokens: Annotated[int, typer.Option("--tokens", help="Tokens to draw.")] = 10_000,
+    layers: Annotated[int, typer.Option("--layers", help="MoE layers.")] = 1,
+    zipf: Annotated[float, typer.Option("--zipf", help="Exponent; 0 is uniform.")] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
+) -> None:
+    """Draws a trace without affinity: experts of Zipf popularity, independent tokens and layers.
+
+    Example: moesaic trace make --experts 64 --top-k 8 --layers 16 --zipf 0.8 --out z.parquet
+    """
+    from ..base import BadInput
+    from ..workload import readers, synthetic
+
+    if seed < 0:
+        raise BadInput("must not be negative", key="seed", value=seed)
+    trace = synthetic.zipf(experts, top_k, tokens, layers, zipf, seed)
+    readers.write_parquet_trace(trace, out)
+    show.say(f"wrote {out}: {trace.tokens} tokens, {layers} layers")
+
+
+def _loads(loads: Any) -> dict[str, Any]:
+    """Busiest over mean, by expert and by rank, from `[layers, experts]`: mean and worst layer."""
+    from ..workload import statistics
+
+    tables = {"expert": loads} | {
+        f"ep{ranks}": statistics.rank_loads(loads, ranks)
+        for ranks in RANKS
+        if ranks <= loads.shape[1]
+    }
+    shares = {name: statistics.imbalance(table) for name, table in tables.items()}
+    return {name: {"mean": share.mean(), "worst": share.max()} for name, share in shares.items()}
+
+
+def _trace(trace: RoutingTrace) -> dict[str, Any]:
+    from ..workload import statistics
+
+    windows = {}
+    if trace.domain is not None and trace.domain.min() >= 0:
+        names = dict(enumerate(trace.domain_names))
+        for domain in sorted(set(trace.domain.tolist())):
+            part = trace.select(trace.domain == domain)
+            windows[names.get(domain, str(domain))] = _loads(part.counts().total())
+    several = len(trace.layers) > 1
+    return {
+        "kind": "trace",
+        "source": trace.source,
+        "tokens": trace.tokens,
+        "layers": trace.layers,
+        "experts": trace.experts,
+        "top_k": trace.top_k,
+        "imbalance": _loads(trace.counts().total()),
+        "imbalance_by_window": windows,
+        "affinity": statistics.affinity(trace) if several else None,
+        "repetition": statistics.repetition(trace).mean() if trace.tokens > 1 else None,
+    }
+
+
+def _counts(counts: RoutingCounts) -> dict[str, Any]:
+    names = counts.names or tuple(map(str, range(len(counts.loads))))
+    return {
+        "kind": "counts",
+        "source": counts.source,
+        "layers": counts.layers,
+        "experts": counts.experts,
+        "imbalance": _loads(counts.total()),
+        "imbalance_by_window": {
+            name: _loads(loads) for name, loads in zip(names, counts.loads, strict=True)
+        },
+        "pairs": counts.pairs,
+    }
+
+
+def _print(facts: dict[str, Any]) -> None:
+    tokens = f"{facts['tokens']} tokens, " if "tokens" in facts else ""
+    choice = f", top-{facts['top_k']}" if "top_k" in facts else ""
+    kinds = list(facts["imbalance"])
+    rows = {"all": facts["imbalance"]} | facts["imbalance_by_window"]
+    show.table(
+        f"{facts['source']}: {facts['kind']}, {tokens}{len(facts['layers'])} layers, "
+        f"{facts['experts']} experts{choice}. Busiest over mean load, mean of layers (worst)",
+        ["window", *kinds],
+        [
+            [name, *(f"{row[kind]['mean']:.2f} ({row[kind]['worst']:.2f})" for kind in kinds)]
+            for name, row in rows.items()
+        ],
+        note="ep4, ep8: ranks that hold experts in order",
+    )
+    if affinity := facts.get("affinity"):
+        show.table(
+            "next layer's first choice, guessed from this layer's",
+            ["from the layer before", "from popularity", "shuffled null", "information (bits)"],
+            [
+                [
+                    f"{affinity.conditional:.3f}",
+                    f"{affinity.marginal:.3f}",
+                    f"{affinity.shuffled:.3f}",
+                    f"{affinity.information_bits:.3f} of {affinity.entropy_bits:.2f}",
+                ]
+            ],
+            note="what counts is the gain over the shuffled null"
+            + (
+                f"; an expert is active again at the next token: {facts['repetition']:.3f}"
+                if facts["repetition"] is not None
+                else ""
+            ),
+        )
