@@ -243,17 +243,19 @@ def _experts(
 ) -> None:
     start = out.last
     parallel = shards.parallel
-    ends: list[int] = []
-    for name, inter in (("shared", block.shared_inter), ("dense", block.dense_inter)):
-        if inter:
-            ends.append(_block(out, shards, tokens, name, inter, block.gated, (start,)))
     _linear(
         out, shards, "router.gate", tokens, shards.model.hidden, block.count, "head", after=(start,)
     )
     apart = parallel.dp > 1  # the tokens of a stage lie on several replicas
     if apart:
         _exchange(out, shards, tokens, row, expert_map, "dispatch")
-    _routed(out, shards, block, row, expert_map)
+    arrived = out.last
+    # Shared experts need no routing: they run while tokens travel.
+    ends: list[int] = []
+    for name, inter in (("shared", block.shared_inter), ("dense", block.dense_inter)):
+        if inter:
+            ends.append(_block(out, shards, tokens, name, inter, block.gated, (start,)))
+    _routed(out, shards, block, row, expert_map, arrived)
     if apart:
         _exchange(out, shards, tokens, row, expert_map, "combine")
     size, width = size_of(shards, "activations"), shards.model.hidden
@@ -270,7 +272,9 @@ def _experts(
     _all_reduce(out, shards, tokens, "experts", "all-reduce" if partial else "all-gather")
 
 
-def _routed(out: Drafts, shards: Shards, block: Experts, row: int, expert_map: ExpertMap) -> None:
+def _routed(
+    out: Drafts, shards: Shards, block: Experts, row: int, expert_map: ExpertMap, arrived: int
+) -> None:
     """The two grouped products of the routed experts on each device."""
     parallel, width = shards.parallel, shards.model.hidden
     rows, touched = rank_rows(shards, row, expert_map)
@@ -291,6 +295,7 @@ def _routed(out: Drafts, shards: Shards, block: Experts, row: int, expert_map: E
             activations=moved,
             rows=per_expert,
             token_weights=weights * one_token,
+            after=(arrived,) if name == "experts.gate_up" else None,
         )
 
 
@@ -309,7 +314,8 @@ def rank_rows(shards: Shards, row: int, expert_map: ExpertMap) -> tuple[Floats, 
     rank = expert_map.ranks
     rows = np.bincount(rank, (loads / copies)[slots], minlength=parallel.ep)
     seen = np.bincount(rank, per_copy[slots], minlength=parallel.ep)
-    return rows.repeat(parallel.expert_tp), seen.repeat(parallel.expert_tp)
+    each = parallel.expert_tp
+    return rows.astype(float).repeat(each), seen.astype(float).repeat(each)
 
 
 def _exchange(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -78,7 +79,7 @@ def points(
     )
     if not plain.all():
         _fast(setups, plain, which, columns, out)
-    for point in np.flatnonzero(plain[which]):
+    for point in np.flatnonzero(plain[which]).tolist():
         _slow(setups[which[point]], {k: int(v[point]) for k, v in columns.items()}, out, point)
     return out
 
@@ -100,24 +101,27 @@ def _fast(
     columns: dict[str, NDArray[np.float64]],
     out: Points,
 ) -> None:
-    from . import walk
+    from .walk import walk
 
     kept = np.flatnonzero(~plain)
     place = np.full(len(setups), -1)
     place[kept] = np.arange(kept.size)
-    flat = flatten([setups[i] for i in kept])
-    walk.walk(
-        place[which],
-        *columns.values(),
-        *(getattr(flat, name) for name in flat.__struct_fields__),
-        out.seconds,
-        out.by_resource,
-        out.spare_bytes,
-    )
+    flat = flatten([setups[i] for i in kept.tolist()])
+    arguments: list[Any] = [place[which], *columns.values()]
+    arguments += [getattr(flat, name) for name in flat.__struct_fields__]
+    arguments += [out.seconds, out.by_resource, out.spare_bytes]
+    walk(*arguments)
 
 
 def _slow(setup: Setup, asked: dict[str, int], out: Points, point: int) -> None:
-    step = make_step(setup.model, **asked)
+    step = make_step(
+        setup.model,
+        batch=asked["batch"],
+        context=asked["context"],
+        prefill=asked["prefill"],
+        cached=asked["cached"],
+        prefill_requests=asked["prefill_requests"],
+    )
     table = operators(setup.model, step, setup.system, setup.parallel)
     estimate = bound(table, setup.system)
     sums = estimate.by_resource()

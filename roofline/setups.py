@@ -72,8 +72,9 @@ class Flat(msgspec.Struct, frozen=True, kw_only=True):
     records. counts `[setups, stages, groups]`: layers of each group in each stage. resident,
     capacity `[setups, stages]`: bytes on the stage's first device. chance `[setups, tiers,
     devices]`: that a token needs the device's unit (itself, its node) in a tier; others: the sum
-    of that chance over the other units which the tier joins; inner, outer `[setups, tiers]`: devices
-    of a unit and of the group that the tier joins; rate `[setups, tiers]`: bytes/s of its links.
+    of that chance over the other units which the tier joins; inner, outer `[setups, tiers]`:
+    devices of a unit and of the group that the tier joins; rate `[setups, tiers]`: bytes/s of its
+    links.
     """
 
     setup: NDArray[np.void]
@@ -186,7 +187,7 @@ def _fill_units(flat: Flat, i: int, setup: Setup) -> None:
         row["bandwidth"] = unit.bandwidth_bytes_per_s
         cache = unit.device.cache if isinstance(unit.device, Gpu | Cpu) else None
         row["cache"] = cache.capacity_bytes if cache else 0.0
-        row["cache_bandwidth"] = (cache and cache.bandwidth_bytes_per_s) or np.inf
+        row["cache_bandwidth"] = np.inf if cache is None else cache.bandwidth_bytes_per_s or np.inf
         for part in ("weights", "experts", "head", "activations"):
             row[f"peak_{part}"] = unit.device.peak(getattr(formats, part))
 
@@ -205,9 +206,9 @@ def _fill_layers(flat: Flat, i: int, setup: Setup) -> None:
             record = flat.mixer[i, g, j]
             record["kind"] = _KIND[type(mixer)]
             for name in MIXER.names or ():
-                value = getattr(mixer, name, None)
-                if value is not None and name != "kind":
-                    record[name] = value
+                shape = getattr(mixer, name, None)
+                if shape is not None and name != "kind":
+                    record[name] = shape
 
 
 def _ffn(layer: Layer) -> dict[str, float]:

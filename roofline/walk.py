@@ -7,7 +7,8 @@ Each function mirrors one of `layers`; a property test holds both paths equal.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit, prange
@@ -17,30 +18,43 @@ from .dense import linear as plain_linear
 from .layers import STATE_SIZE
 from .setups import GQA, LINEAR, MLA
 
-chunk_pairs = njit(cache=True)(plain.chunk_pairs)
-keys_read = njit(cache=True)(plain.keys_read)
-gqa_core = njit(cache=True)(plain.gqa_core)
-mla_core = njit(cache=True)(plain.mla_core)
-linear_attention_core = njit(cache=True)(plain.linear_attention_core)
-mamba_core = njit(cache=True)(plain.mamba_core)
-linear = njit(cache=True)(plain_linear)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """The function compiled at its first call; the result is kept on disk."""
+    return cast(F, njit(cache=True)(function))
+
+
+def in_parallel(function: F) -> F:
+    """The same, with `prange` shared by all cores."""
+    return cast(F, njit(cache=True, parallel=True)(function))
+
+
+chunk_pairs = compiled(plain.chunk_pairs)
+keys_read = compiled(plain.keys_read)
+gqa_core = compiled(plain.gqa_core)
+mla_core = compiled(plain.mla_core)
+linear_attention_core = compiled(plain.linear_attention_core)
+mamba_core = compiled(plain.mamba_core)
+linear = compiled(plain_linear)
 
 TENSOR, WEIGHTS, KV, ACTIVATIONS, CACHE, LINK, LATENCY = range(7)
 PEAK_WEIGHTS, PEAK_EXPERTS, PEAK_HEAD, PEAK_ACTIVATIONS = range(4)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _peak(unit: Any, part: int) -> float:
+@compiled
+def _peak(unit: Any, part: int) -> Any:
     if part == PEAK_WEIGHTS:
-        return unit.peak_weights  # type: ignore[no-any-return]
+        return unit.peak_weights
     if part == PEAK_EXPERTS:
-        return unit.peak_experts  # type: ignore[no-any-return]
+        return unit.peak_experts
     if part == PEAK_HEAD:
-        return unit.peak_head  # type: ignore[no-any-return]
-    return unit.peak_activations  # type: ignore[no-any-return]
+        return unit.peak_head
+    return unit.peak_activations
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _spend(
     units: Any, count: int, part: int,
     flops: float, weights: float, activations: float, kv: float,
@@ -71,7 +85,7 @@ def _spend(
     memory[1] = max(memory[1], activations)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _product(
     units: Any, count: int, part: int, tokens: float, inputs: float, outputs: float,
     size: float, s: Any, times: float, spent: Any, memory: Any,
@@ -80,7 +94,7 @@ def _product(
     _spend(units, count, part, flops, weights, moved, 0.0, times, spent, memory)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _mixer(
     m: Any, s: Any, units: Any, asked: Any, tokens: float, encoder_tokens: float,
     prompts: float, decodes: float, times: float, spent: Any, memory: Any,
@@ -147,7 +161,7 @@ def _mixer(
     _product(units, count, 0, tokens, outputs, width, w, s, times, spent, memory)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _join(s: Any, tokens: float, share: float, times: float, spent: Any) -> None:
     """An all-reduce among the devices of a replica (share 1), or an all-gather (share 1/2)."""
     if s.tp > 1:
@@ -157,11 +171,11 @@ def _join(s: Any, tokens: float, share: float, times: float, spent: Any) -> None
             spent[LATENCY] += times * s.reduce_latency
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _exchange(
     s: Any, asked: Any, prompts: float, decodes: float, chance: Any, others: Any, inner: Any,
     outer: Any, rate: Any,
-) -> tuple[float, float]:  # fmt: skip
+) -> Any:  # fmt: skip
     """Seconds and latency of sending tokens to their experts; the way back takes as long.
 
     prompts, decodes: requests of the step, over all replicas.
@@ -187,10 +201,10 @@ def _exchange(
     return worst * size, s.exchange_latency * (worst > 0)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _sent(
     s: Any, asked: Any, prompts: float, decodes: float, start: int, stop: int
-) -> float:  # fmt: skip
+) -> Any:  # fmt: skip
     """Tokens that devices start..stop-1 send, each its share of its replica's.
 
     The run lies inside one replica or consists of whole ones (`regular` sees to it).
@@ -203,14 +217,14 @@ def _sent(
     return total * min(1.0, (stop - start) / s.tp)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _dealt(requests: float, hands: float, hand: int) -> float:
+@compiled
+def _dealt(requests: Any, hands: Any, hand: int) -> Any:
     """Requests of one hand when they are dealt in turn."""
     each = requests // hands
     return each + (hand < requests - each * hands)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _routed(
     layer: Any, s: Any, units: Any, tokens: float, all_tokens: float, exchange: Any,
     times: float, spent: Any, memory: Any,
@@ -248,7 +262,7 @@ def _routed(
     _join(s, tokens, 1.0 if partial else 0.5, times, spent)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _block(
     units: Any, count: int, layer: Any, s: Any, inter: float, tokens: float, times: float,
     spent: Any, memory: Any,
@@ -259,7 +273,7 @@ def _block(
     _product(units, count, 0, tokens, part, s.hidden, w, s, times, spent, memory)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _edges(
     s: Any, units: Any, prefill_tokens: float, prompts: float, decodes: float, spent: Any,
     memory: Any,
@@ -288,7 +302,7 @@ def _edges(
         spent[LATENCY] += s.send_latency * (sent > 0)
 
 
-@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]
+@in_parallel
 def walk(
     which: Any, batch: Any, context: Any, prefill: Any, cached: Any, prefill_requests: Any,
     setup: Any, unit: Any, layer: Any, mixer: Any, counts: Any, resident: Any, capacity: Any,
