@@ -29,15 +29,18 @@ def table(
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    shown = Table(title=title or None, title_justify="left", caption=note or None, box=box.SIMPLE)
-    shown.caption_justify = "left"
+    shown = Table(box=box.SIMPLE)
     texts = [[str(cell) for cell in row] for row in rows]
     for i, column in enumerate(columns):
         numeric = bool(texts) and all(_numeric(row[i]) for row in texts)
         shown.add_column(column, justify="right" if numeric else "left")
     for row in texts:
         shown.add_row(*(_escaped(cell) for cell in row))
+    if title:
+        console.print(_escaped(title), style="bold")
     console.print(shown)
+    if note:
+        console.print(_escaped(note))
 
 
 def _numeric(cell: str) -> bool:

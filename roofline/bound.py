@@ -27,20 +27,22 @@ TENSOR, WEIGHTS, KV, ACTIVATIONS, CACHE, LINK, LATENCY, IMBALANCE, MORE_EXPERTS 
 
 
 class Unit(msgspec.Struct, frozen=True):
-    """A processor of a device: the device whose peaks it has, and the bytes/s that it sees."""
+    """A processor of a device: whose peaks it has, and the bytes/s and energy of its memory."""
 
     device: AnyDevice
     bandwidth_bytes_per_s: float
+    energy_j_per_byte: float | None
 
 
 def units(device: AnyDevice) -> tuple[Unit, ...]:
     """The processors that share a device's memory: a PIM and its host, else the device alone."""
+    memory = device.memory
     if not isinstance(device, Pim):
-        return (Unit(device, device.memory.bandwidth_bytes_per_s),)
-    pim = Unit(device, device.internal_bandwidth_bytes_per_s)
+        return (Unit(device, memory.bandwidth_bytes_per_s, memory.energy_j_per_byte),)
+    pim = Unit(device, device.internal_bandwidth_bytes_per_s, device.internal_energy_j_per_byte)
     if device.host is None:
         return (pim,)
-    return (Unit(device.host, device.memory.bandwidth_bytes_per_s), pim)
+    return (Unit(device.host, memory.bandwidth_bytes_per_s, memory.energy_j_per_byte), pim)
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -83,7 +85,7 @@ def bound(table: OperatorTable, system: System, efficiency: Efficiency | None = 
         raise BadInput(
             f"has {len(system.devices)} devices for {table.devices} shards", key=system.name
         )
-    price = _price(table, system, efficiency)
+    price, chosen = _price(table, system, efficiency)
     seconds = price.total
     path = _critical_path(table, seconds)
     why = _reasons(table, price, seconds, path)
@@ -92,22 +94,27 @@ def bound(table: OperatorTable, system: System, efficiency: Efficiency | None = 
         seconds=sum(why.values()),
         why=why,
         limiter=_limiter(why),
-        energy_j=_energy(table, system),
+        energy_j=_energy(table, system, chosen),
         operator_s=seconds,
         table=table,
         evidence="bound" if whole else "simulated",
     )
 
 
-def _price(table: OperatorTable, system: System, share: Efficiency) -> Price:
+def _price(
+    table: OperatorTable, system: System, share: Efficiency
+) -> tuple[Price, NDArray[np.int64]]:
+    """The prices, and which unit of its device runs each operator: `[operators, devices]`."""
     shape = table.flops.shape
     columns = {name: np.zeros(shape) for name in Price.__struct_fields__}
+    chosen = np.zeros(shape, np.int64)
     by_device: dict[int, list[int]] = {}
     for rank in range(table.devices):
         by_device.setdefault(id(system.devices[rank]), []).append(rank)
     for ranks in by_device.values():
         prices = [_on_unit(table, ranks, unit, share) for unit in units(system.devices[ranks[0]])]
         best = np.argmin(np.stack([price.total for price in prices]), axis=0)
+        chosen[:, ranks] = best
         for name, column in columns.items():
             stacked = np.stack([getattr(price, name) for price in prices])
             column[:, ranks] = np.take_along_axis(stacked, best[None], axis=0)[0]
@@ -117,7 +124,7 @@ def _price(table: OperatorTable, system: System, share: Efficiency) -> Price:
         columns["link"] = (table.link_bytes / rates).max(axis=2)
     latency = np.array([operator.latency_s for operator in table.operators])
     columns["latency"] = latency[:, None] * (table.link_bytes.sum(axis=2) > 0)
-    return Price(**columns)
+    return Price(**columns), chosen
 
 
 def _on_unit(table: OperatorTable, ranks: list[int], unit: Unit, share: Efficiency) -> Price:
@@ -229,16 +236,22 @@ def _limiter(why: dict[str, float]) -> str:
     return max(sums, key=lambda resource: sums[resource])
 
 
-def _energy(table: OperatorTable, system: System) -> float | None:
-    """Joules of arithmetic, memory and links from published constants; None where one lacks."""
+def _energy(table: OperatorTable, system: System, chosen: NDArray[np.int64]) -> float | None:
+    """Joules of arithmetic, memory and links from published constants; None where one lacks.
+
+    Every byte is priced as one from memory, those that a cache would hold too.
+    """
     joules = 0.0
     moved = table.weight_bytes + table.kv_bytes + table.activation_bytes
     for rank in range(table.devices):
-        device = system.devices[rank]
-        if device.energy_j_per_flop is None or device.memory.energy_j_per_byte is None:
-            return None
-        joules += float(table.flops[:, rank].sum()) * device.energy_j_per_flop
-        joules += float(moved[:, rank].sum()) * device.memory.energy_j_per_byte
+        for u, unit in enumerate(units(system.devices[rank])):
+            runs = chosen[:, rank] == u
+            flops, taken = float(table.flops[runs, rank].sum()), float(moved[runs, rank].sum())
+            if not flops and not taken:
+                continue
+            if unit.device.energy_j_per_flop is None or unit.energy_j_per_byte is None:
+                return None
+            joules += flops * unit.device.energy_j_per_flop + taken * unit.energy_j_per_byte
     for tier, sent in zip(system.tiers, table.link_bytes.sum(axis=(0, 1)), strict=True):
         if sent and tier.link.energy_j_per_byte is None:
             return None

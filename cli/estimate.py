@@ -1,0 +1,125 @@
+"""moesaic estimate: the time of a step, what limits it, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..base import BadInput
+from ..base.units import show as human
+from . import question as q
+from . import show
+
+if TYPE_CHECKING:
+    from ..roofline import Estimate
+    from ..workload import MoEModel
+
+app = typer.Typer()
+
+
+@app.command()
+def estimate(
+    model: q.Model,
+    on: q.On,
+    batch: q.Batch = "0",
+    context: q.Context = 0,
+    prefill: q.Prefill = 0,
+    tp: q.Tp = 1,
+    dp: q.Dp = 1,
+    ep: q.Ep = 1,
+    pp: q.Pp = 1,
+    detail: Annotated[str, typer.Option(help="How closely to look: bound.")] = "bound",
+    weights: q.Weights = None,
+    why: Annotated[bool, typer.Option("--why", help="Where the time goes, term by term.")] = False,
+    ignore_capacity: q.IgnoreCapacity = False,
+    json: show.Json = False,
+    out: show.Out = None,
+) -> None:
+    """The time of one forward pass on a machine, its limiter, and with --why every term of it.
+
+    A step decodes --batch requests of --context cached tokens and computes --prefill prompt
+    tokens. Numbers are marked with their evidence: a bound, or simulated.
+
+    moesaic estimate mixtral-8x7b --on dgx-h100 --tp 2 --batch 1,16,64 --context 2048 --why
+    """
+    from ..simulator import estimate as ask
+    from ..workload import make_step
+
+    found, system = q.model_of(model, weights), q.system_of(on)
+    split = q.split_of(tp, dp, ep, pp)
+    prefill = prefill or (found.image_tokens or 0) * (batch == "0")
+    asked = q.numbers(batch, "--batch")
+    results: list[tuple[int, Estimate]] = []
+    for requests in asked:
+        if not requests and not prefill:
+            raise BadInput("computes no token: give --batch or --prefill")
+        step = make_step(found, batch=requests, context=context, prefill=prefill)
+        try:
+            result = ask(
+                found,
+                step,
+                system,
+                parallel=split,
+                detail=detail,
+                ignore_capacity=ignore_capacity,
+            )
+        except BadInput as fault:
+            # Among several batches, one that does not fit leaves the others' answers standing.
+            if requests == asked[-1] and not results:
+                raise
+            show.say(f"batch {requests} left out: {fault}")
+        else:
+            results.append((requests, result))
+    data = [_plain(found, on, requests, result) for requests, result in results]
+    if out is not None:
+        show.save_json(out, data)
+    if json:
+        show.json(data)
+        return
+    _print(found, on, f"context {context}, prefill {prefill}", results, why)
+
+
+def _plain(model: MoEModel, on: str, requests: int, result: Estimate) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "on": on,
+        "batch": requests,
+        "seconds": result.seconds,
+        "tokens_per_s": result.tokens_per_s,
+        "limiter": result.limiter,
+        "energy_j": result.energy_j,
+        "evidence": result.evidence,
+        "why": result.why,
+    }
+
+
+def _print(
+    model: MoEModel, on: str, load: str, results: list[tuple[int, Estimate]], why: bool
+) -> None:
+    rows = [
+        [
+            requests,
+            human(result.seconds, "s"),
+            human(result.tokens_per_s, "token/s"),
+            "-" if result.energy_j is None else human(result.energy_j, "J"),
+            result.limiter,
+            result.evidence,
+        ]
+        for requests, result in results
+    ]
+    columns = ["batch", "step", "throughput", "energy", "limiter", "evidence"]
+    show.table(f"{model.name} on {on}, {load}", columns, rows)
+    if not why:
+        return
+    names = list(dict.fromkeys(name for _, result in results for name in result.why))
+    terms = [
+        [name, *(_term(result.why.get(name, 0.0), result.seconds) for _, result in results)]
+        for name in names
+    ]
+    terms.append(["sum", *(human(result.seconds, "s") for _, result in results)])
+    show.table("Why", ["part: resource", *(f"batch {n}" for n, _ in results)], terms)
+
+
+def _term(seconds: float, total: float) -> str:
+    return f"{human(seconds, 's')} ({seconds / total:.0%})" if seconds else "-"

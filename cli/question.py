@@ -1,0 +1,80 @@
+"""The words that estimate, simulate and place share: a model on a machine, split, with a load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..base import BadInput
+
+if TYPE_CHECKING:
+    from ..hardware import System
+    from ..workload import MoEModel, Parallel
+
+Model = Annotated[str, typer.Argument(help="A bundled model, or the path of a config.json.")]
+On = Annotated[
+    str, typer.Option("--on", help="A machine: a system or device of the catalogue, or a .toml.")
+]
+Tp = Annotated[int, typer.Option("--tp", help="Tensor parallelism inside a replica.")]
+Dp = Annotated[int, typer.Option("--dp", help="Replicas of the attention (DP-attention).")]
+Ep = Annotated[int, typer.Option("--ep", help="Groups that the experts are spread over.")]
+Pp = Annotated[int, typer.Option("--pp", help="Pipeline stages.")]
+Batch = Annotated[str, typer.Option(help="Decoding requests: one number, or several by commas.")]
+Context = Annotated[int, typer.Option(help="Tokens that each decoding request has cached.")]
+Prefill = Annotated[int, typer.Option(help="Prompt tokens computed in the step.")]
+IgnoreCapacity = Annotated[
+    bool, typer.Option("--ignore-capacity", help="Estimate even what does not fit in memory.")
+]
+Weights = Annotated[
+    str | None, typer.Option(help="Number format of all weights, such as fp8 or int4.")
+]
+
+
+def numbers(text: str, key: str) -> list[int]:
+    """'1,16,64' as whole numbers that are not negative."""
+    try:
+        values = [int(word) for word in text.split(",")]
+    except ValueError:
+        raise BadInput(
+            "needs whole numbers by commas, such as 1,16,64", key=key, value=text
+        ) from None
+    if min(values) < 0:
+        raise BadInput("must not be negative", key=key, value=text)
+    return values
+
+
+def model_of(name: str, weights: str | None) -> MoEModel:
+    """The model, with its weights in another number format if one is named."""
+    import msgspec
+
+    from ..base import number_format
+    from ..workload.load import model
+
+    found = model(name)
+    if weights is None:
+        return found
+    number_format(weights)
+    formats = msgspec.structs.replace(found.formats, weights=weights, experts=weights)
+    return msgspec.structs.replace(found, formats=formats)
+
+
+def split_of(tp: int, dp: int, ep: int, pp: int) -> Parallel:
+    """The degrees, checked."""
+    from ..workload import Parallel
+
+    for key, value in (("--tp", tp), ("--dp", dp), ("--ep", ep), ("--pp", pp)):
+        if value < 1:
+            raise BadInput("must be at least 1", key=key, value=value)
+    try:
+        return Parallel(tp=tp, dp=dp, ep=ep, pp=pp)
+    except ValueError as fault:
+        raise BadInput(str(fault)) from None
+
+
+def system_of(name: str) -> System:
+    """The machine of that name, or in that file."""
+    from ..hardware.load import system
+
+    return system(Path(name) if name.endswith(".toml") else name)
