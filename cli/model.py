@@ -9,7 +9,7 @@ import typer
 from . import show
 
 if TYPE_CHECKING:
-    from ..workload import Layer, MoEModel
+    from ..workload import Layer, Mixer, MoEModel
 
 app = typer.Typer(no_args_is_help=True, help="MoE models: list, show.")
 
@@ -43,7 +43,7 @@ def list_(json: show.Json = False) -> None:
             ]
             for row in rows
         ],
-        note="Published totals are from model cards and papers; `model show NAME` names the source.",
+        note="published totals: model cards and papers; `model show NAME` names the source",
     )
 
 
@@ -94,6 +94,7 @@ def _summary(model: MoEModel) -> dict[str, Any]:
     from ..workload.parameters import deviation, parameters
 
     counted = parameters(model)
+    kinds = dict.fromkeys(_kind(mixer) for layer, _ in model.groups for mixer in layer.mixers)
     return {
         "name": model.name,
         "total_parameters": counted.total,
@@ -105,9 +106,7 @@ def _summary(model: MoEModel) -> dict[str, Any]:
         "moe_layers": len(model.moe_layers),
         "experts": model.experts.count,
         "top_k": model.experts.top_k,
-        "attention": "+".join(
-            dict.fromkeys(_kind(m) for one, _ in model.groups for m in one.mixers)
-        ),
+        "attention": "+".join(kinds),
         "status": model.status,
         "source": model.source,
     }
@@ -134,14 +133,15 @@ def _details(model: MoEModel) -> dict[str, Any]:
     }
 
 
-def _kind(mixer: Any) -> str:
-    from ..workload import Gqa, LinearAttention, Mamba, Mla
+def _kind(mixer: Mixer) -> str:
+    from ..workload import Gqa, LinearAttention, Mla
 
-    names = {Mla: "MLA", LinearAttention: "linear", Mamba: "Mamba"}
-    if not isinstance(mixer, Gqa):
-        return names[type(mixer)]
-    kind = "MHA" if mixer.kv_heads == mixer.heads else "GQA"
-    return "cross" if mixer.cross else f"{kind} window" if mixer.window else kind
+    if isinstance(mixer, Gqa):
+        kind = "MHA" if mixer.kv_heads == mixer.heads else "GQA"
+        return "cross" if mixer.cross else f"{kind} window" if mixer.window else kind
+    if isinstance(mixer, Mla):
+        return "MLA"
+    return "linear" if isinstance(mixer, LinearAttention) else "Mamba"
 
 
 def _mixers(layer: Layer) -> str:

@@ -1,0 +1,109 @@
+"""Are drawn routings what their few numbers say, and the same for the same seed?"""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moesaic.base import BadInput
+from moesaic.workload import chance_of, inclusion_chance, statistics, synthetic
+from moesaic.workload.power_law import busiest_rank, power_law_loads
+
+
+@given(st.integers(1, 12), st.integers(1, 40), st.integers(1, 3), st.integers(0, 9), st.data())
+def test_each_token_takes_distinct_experts(experts, tokens, layers, seed, data):
+    top_k = data.draw(st.integers(1, experts))
+    trace = synthetic.zipf(experts, top_k, tokens, layers, 1.0, seed)
+    assert trace.expert_ids.shape == (tokens, layers, top_k)
+    ranked = np.sort(trace.expert_ids, axis=2)
+    assert (np.diff(ranked, axis=2) > 0).all()
+
+
+def test_the_same_seed_gives_the_same_trace():
+    first, again = (synthetic.zipf(16, 2, 500, 3, 0.9, seed=5) for _ in range(2))
+    other = synthetic.zipf(16, 2, 500, 3, 0.9, seed=6)
+    assert (first.expert_ids == again.expert_ids).all()
+    assert not (first.expert_ids == other.expert_ids).all()
+
+
+def test_drawn_popularity_is_the_inclusion_chance():
+    weights = synthetic.zipf_weights(32, 1.1)
+    trace = synthetic.plackett_luce(weights, 4, 200_000, seed=2)
+    assert chance_of(trace)[0] == pytest.approx(inclusion_chance(weights, 4), abs=0.005)
+
+
+def test_the_best_choice_is_drawn_by_weight():
+    trace = synthetic.plackett_luce([6, 3, 1], 2, 100_000, seed=3)
+    first = np.bincount(trace.expert_ids[:, 0, 0], minlength=3) / 100_000
+    assert first == pytest.approx([0.6, 0.3, 0.1], abs=0.01)
+
+
+def test_shuffling_keeps_loads_and_ends_affinity():
+    trace = synthetic.zipf(16, 2, 20_000, 2, 0.5, seed=1)
+    ids = trace.expert_ids.copy()
+    ids[:, 1] = ids[:, 0]  # the second layer follows the first
+    tied = type(trace)(expert_ids=ids, experts=16, layers=(0, 1))
+    null = synthetic.shuffled(tied, seed=4)
+    assert (null.counts().loads == tied.counts().loads).all()
+    assert statistics.affinity(tied).conditional == 1
+    assert statistics.affinity(null).conditional < 0.2
+    assert (np.sort(null.expert_ids[:, 0], axis=0) == np.sort(ids[:, 0], axis=0)).all()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(0, 1, 5, 1, 0.0), (4, 5, 5, 1, 0.0), (4, 0, 5, 1, 0.0), (4, 1, 0, 1, 0.0),
+     (4, 1, 5, 0, 0.0), (4, 1, 5, 1, -1.0), (40_000, 1, 5, 1, 0.0), (4, 1, 2**40, 1, 0.0)],
+)  # fmt: skip
+def test_impossible_traces_are_refused(words):
+    with pytest.raises(BadInput):
+        synthetic.zipf(*words, seed=0)
+
+
+@given(
+    st.integers(1, 300), st.integers(1, 8), st.integers(8, 64), st.floats(0.3, 3), st.integers(0, 9)
+)
+def test_power_law_loads_sum_and_stay_possible(tokens, top_k, experts, exponent, seed):
+    loads = power_law_loads(tokens, top_k, experts, exponent, draws=3, seed=seed)
+    assert (loads.sum(axis=1) == tokens * top_k).all()
+    assert loads.min() >= 0
+    assert loads.max() <= tokens
+
+
+def test_power_law_equals_the_recorded_procedure_one_draw_at_a_time():
+    tokens, top_k, experts, exponent = 512, 8, 128, 1.2
+    loads = power_law_loads(tokens, top_k, experts, exponent, draws=2, seed=11)
+    u = np.random.default_rng(11).random((2, experts))
+    for row, chance in zip(loads, u, strict=True):
+        low, high = 1 ** (1 - exponent), (0.8 * tokens) ** (1 - exponent)
+        sample = ((high - low) * chance + low) ** (1 / (1 - exponent))
+        plain = np.minimum(np.rint(sample / sample.sum() * tokens * top_k).astype(int), tokens)
+        order = list(np.argsort(-plain, kind="stable"))
+        delta = tokens * top_k - int(plain.sum())
+        for i in range(abs(delta)):
+            turn = i % experts if delta > 0 else experts - 1 - i % experts
+            plain[order[turn]] += 1 if delta > 0 else -1
+        assert (row == plain).all()
+
+
+def test_a_steeper_law_loads_the_busiest_rank_more():
+    heavy = [
+        busiest_rank(power_law_loads(4096, 8, 128, a, draws=50, seed=1), 8).sum(axis=1).mean()
+        for a in (0.1, 1.01, 1.2)
+    ]
+    assert heavy == sorted(heavy)
+    assert heavy[0] > 4096 * 8 / 8
+
+
+def test_exponent_one_is_the_limit_of_its_neighbours():
+    near, exact = (power_law_loads(4096, 8, 64, a, draws=4, seed=2) for a in (1 + 1e-7, 1.0))
+    assert np.abs(near - exact).max() <= 1
+
+
+def test_the_busiest_rank_is_found():
+    loads = np.array([[1, 2, 9, 0], [5, 5, 0, 1]])
+    assert busiest_rank(loads, 2).tolist() == [[9, 0], [5, 5]]
+    with pytest.raises(BadInput, match="divide"):
+        busiest_rank(loads, 3)
+    with pytest.raises(BadInput, match="positive"):
+        power_law_loads(0, 1, 4, 1.2)
