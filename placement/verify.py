@@ -39,7 +39,8 @@ def verify(problem: Problem, placement: Placement) -> Verified:
     rank_max = _rank_max(problem, placement)
     _agree("rank_max", placement.rank_max, rank_max, problem.layers)
     _agree("bound", placement.bound, np.array([p.bound for p in proofs]), problem.layers)
-    checked, on_trust = [], []
+    checked: list[int] = []
+    on_trust: list[int] = []
     for row, proof in enumerate(proofs):
         if proof.bound > rank_max[row] * (1 + SLACK):
             raise BadInput(

@@ -40,7 +40,7 @@ def write(path: str | Path, placement: Placement, model_layers: int | None = Non
     rows = model_layers if model_layers is not None else max(placed.layers) + 1
     if rows <= max(placed.layers):
         raise BadInput(
-            f"the placement speaks of layer {max(placed.layers)}; a model of {rows} layers has none",
+            f"the placement speaks of layer {max(placed.layers)}; a model of {rows} has none",
             key="model_layers",
         )
     table = np.tile(np.arange(placed.slots.shape[1]) % placed.experts, (rows, 1))

@@ -1,5 +1,6 @@
 """Ways to place experts."""
 
-from .solve import METHODS, Found, Method, solve
+from .found import Found, Method
+from .solve import METHODS, solve
 
 __all__ = ["METHODS", "Found", "Method", "solve"]

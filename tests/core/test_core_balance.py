@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+
 from moesaic._core import balance_swaps
 
 LOADS = np.array([[8.0, 7.0, 2.0, 1.0]])
@@ -43,7 +46,9 @@ def test_what_is_out_of_range_is_refused_at_the_door(loads, homes, ranks, most):
 
 
 def test_another_dtype_is_an_error_not_a_silent_copy():
+    short: Any = LOADS.astype(np.float32)
+    wide: Any = HOMES.astype(np.int64)
     with pytest.raises(TypeError):
-        balance_swaps(LOADS.astype(np.float32), HOMES, 2, 1)
+        balance_swaps(short, HOMES, 2, 1)
     with pytest.raises(TypeError):
-        balance_swaps(LOADS, HOMES.astype(np.int64), 2, 1)
+        balance_swaps(LOADS, wide, 2, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+
 from moesaic.base import BadInput
 from moesaic.placement import MEASURES, Problem, Proof, score, solve, verify
 from moesaic.placement.bounds import best_load_proof

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from moesaic.base import BadInput
-from moesaic.placement import Problem, solve, verify
+from moesaic.placement import Placement, Problem, solve, verify
 from moesaic.placement.formats import sglang
 from moesaic.workload import RoutingCounts
 
 
-def solved(experts=8, ranks=4, layers=(1, 3)):
+def solved(
+    experts: int = 8, ranks: int = 4, layers: tuple[int, ...] = (1, 3)
+) -> tuple[Problem, Placement]:
     loads = np.floor(np.random.default_rng(0).lognormal(4, 1, (1, len(layers), experts)))
     problem = Problem.of(RoutingCounts(loads=loads, layers=layers), ranks)
     return problem, solve(problem)
@@ -91,7 +94,7 @@ def test_nothing_is_written_for_ranks_of_unequal_size(tmp_path):
 
 def test_wrong_names_and_too_few_layers_write_nothing(tmp_path):
     _, placement = solved()
-    with pytest.raises(BadInput, match="a model of 3 layers has none"):
+    with pytest.raises(BadInput, match="a model of 3 has none"):
         sglang.write(tmp_path / "map.json", placement, model_layers=3)
     with pytest.raises(BadInput, match=r"ending \.json"):
         sglang.write(tmp_path / "map.pt", placement)

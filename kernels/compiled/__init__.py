@@ -1,0 +1,7 @@
+"""From source to cubin without a GPU, and what the result needs to run."""
+
+from .arches import ARCHES, Arch, arch
+from .build import Build, Resources, build
+from .gate import Verdict, gate
+
+__all__ = ["ARCHES", "Arch", "Build", "Resources", "Verdict", "arch", "build", "gate"]

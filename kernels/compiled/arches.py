@@ -1,0 +1,56 @@
+"""What one streaming multiprocessor of each architecture has.
+
+Source: CUDA C++ Programming Guide, table "Technical Specifications per Compute Capability". The
+rows of 8.0 and 9.0 were checked against published device descriptions; the resident blocks of 8.9
+and 12.0 and the row of 10.0 are from memory of that table, unverified.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ...base import unknown
+
+KIBIBYTE = 1024
+
+
+class Arch(msgspec.Struct, frozen=True, kw_only=True):
+    """shared_bytes: of one SM, and `shared_block_bytes` that one block may ask for."""
+
+    warps: int
+    blocks: int
+    shared_bytes: int
+    shared_block_bytes: int
+    registers: int = 65536
+    registers_per_thread: int = 255
+    threads_per_block: int = 1024
+
+
+def _arch(warps: int, blocks: int, shared_kib: int) -> Arch:
+    # A block may ask for all but the 1 KiB that the system keeps of each block's share.
+    return Arch(
+        warps=warps,
+        blocks=blocks,
+        shared_bytes=shared_kib * KIBIBYTE,
+        shared_block_bytes=(shared_kib - 1) * KIBIBYTE,
+    )
+
+
+ARCHES: dict[str, Arch] = {
+    "sm_80": _arch(64, 32, 164),
+    "sm_86": _arch(48, 16, 100),
+    "sm_89": _arch(48, 24, 100),
+    "sm_90": _arch(64, 32, 228),
+    "sm_100": _arch(64, 32, 228),
+    "sm_120": _arch(48, 24, 100),
+}
+SUFFIXED = {"sm_90a": "sm_90", "sm_100a": "sm_100", "sm_120a": "sm_120"}
+"""The same machines with the instructions that no later architecture keeps."""
+
+
+def arch(name: str) -> Arch:
+    """The limits of `name`, such as sm_90 or sm_90a; raises BadInput with the nearest names."""
+    known = SUFFIXED.get(name, name)
+    if known not in ARCHES:
+        raise unknown("architecture", name, [*ARCHES, *SUFFIXED])
+    return ARCHES[known]

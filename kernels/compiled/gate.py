@@ -1,0 +1,92 @@
+"""The static gate: what cannot be launched, why, and how full an SM gets with what can."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .arches import KIBIBYTE, Arch, arch
+from .build import Build
+
+RESERVED_BYTES = KIBIBYTE
+"""Shared memory that the system takes of each block (CUDA Programming Guide, compute 8.0 on)."""
+REGISTERS_PER_ALLOCATION = 256
+"""A warp's registers are given out in this many at a time (CUDA occupancy calculator)."""
+WARPS_PER_ALLOCATION = 4
+"""A warp's registers come from one of the SM's four parts (same source)."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """refusals: why it cannot be launched, nothing when it can. warnings: why it may be slow.
+
+    blocks: resident on one SM, held by `limiter`; occupancy: resident warps over the most possible.
+    """
+
+    refusals: tuple[str, ...]
+    warnings: tuple[str, ...]
+    blocks: int
+    occupancy: float
+    limiter: str
+
+    @property
+    def launchable(self) -> bool:
+        return not self.refusals
+
+
+def gate(build: Build) -> Verdict:
+    """The verdict on a build, from its resources and the limits of its architecture."""
+    limits = arch(build.arch)
+    refusals = tuple(_refusals(build, limits))
+    room = resident_blocks(build, limits)
+    limiter = min(room, key=lambda name: room[name])
+    blocks = 0 if refusals else room[limiter]
+    spilled = build.resources.spill_store_bytes + build.resources.spill_load_bytes
+    warning = f"{spilled} bytes of registers of each thread are spilled to memory and read back"
+    return Verdict(
+        refusals=refusals,
+        warnings=(warning,) if spilled else (),
+        blocks=blocks,
+        occupancy=blocks * _warps(build) / limits.warps,
+        limiter=limiter,
+    )
+
+
+def resident_blocks(build: Build, limits: Arch) -> dict[str, int]:
+    """Blocks that fit on one SM by each limit (CUDA occupancy calculator)."""
+    warps = _warps(build)
+    shared = build.dynamic_shared_bytes + build.resources.static_shared_bytes + RESERVED_BYTES
+    warp_registers = _rounded(build.resources.registers * 32, REGISTERS_PER_ALLOCATION)
+    per_part = limits.registers // WARPS_PER_ALLOCATION // warp_registers
+    return {
+        "shared memory": limits.shared_bytes // shared,
+        "registers": per_part * WARPS_PER_ALLOCATION // warps,
+        "warps": limits.warps // warps,
+        "blocks": limits.blocks,
+    }
+
+
+def _refusals(build: Build, limits: Arch) -> list[str]:
+    reasons = []
+    shared = build.dynamic_shared_bytes + build.resources.static_shared_bytes
+    if shared > limits.shared_block_bytes:
+        reasons.append(
+            f"a block wants {shared} bytes of shared memory; {build.arch} gives it "
+            f"{limits.shared_block_bytes}"
+        )
+    if build.threads > limits.threads_per_block:
+        reasons.append(
+            f"a block wants {build.threads} threads; it may have {limits.threads_per_block}"
+        )
+    if resident_blocks(build, limits)["registers"] < 1:
+        reasons.append(
+            f"{build.threads} threads of {build.resources.registers} registers want more than the "
+            f"{limits.registers} of an SM"
+        )
+    return reasons
+
+
+def _warps(build: Build) -> int:
+    return -(-build.threads // 32)
+
+
+def _rounded(number: int, step: int) -> int:
+    return -(-number // step) * step
