@@ -59,7 +59,7 @@ def help_text() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code: 0 done, 1 broken off, 2 input that cannot be used."""
+    """Runs one command; returns its exit code: 0 done, 1 broken off, 2 unusable input."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if not words or words[0] in ("--help", "-h", "help"):

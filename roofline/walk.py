@@ -302,6 +302,41 @@ def _edges(
         spent[LATENCY] += s.send_latency * (sent > 0)
 
 
+@compiled
+def _layer(
+    rec: Any, mixers: Any, s: Any, units: Any, asked: Any, requests: float, batch: float,
+    chance: Any, others: Any, inner: Any, outer: Any, rate: Any,
+    times: float, spent: Any, memory: Any,
+) -> None:  # fmt: skip
+    """A layer that stands `times` times; its side of the model decides which tokens it sees."""
+    own_prompts = 0.0 if s.two_stacks > 0 and rec.encoder == 0 else 1.0
+    own_decodes = 0.0 if s.two_stacks > 0 and rec.encoder > 0 else 1.0
+    count, all_prompts = int(s.units), math.ceil(requests / s.dp)
+    prompts, decodes = own_prompts * all_prompts, own_decodes * math.ceil(batch / s.dp)
+    tokens = prompts * asked[1] + decodes
+    norm = tokens * 4 * s.hidden * s.size_activations
+    for j in range(int(rec.mixers)):
+        _spend(units, count, 3, 0.0, 0.0, norm, 0.0, times, spent, memory)
+        _mixer(
+            mixers[j], s, units, asked, tokens, all_prompts * asked[1], prompts, decodes,
+            times, spent, memory,
+        )  # fmt: skip
+        _join(s, tokens, 1.0, times, spent)
+    _spend(units, count, 3, 0.0, 0.0, norm, 0.0, times, spent, memory)
+    if rec.experts > 0:
+        exchange = (0.0, 0.0)
+        if s.dp > 1:
+            exchange = _exchange(
+                s, asked, own_prompts * requests, own_decodes * batch, chance, others, inner,
+                outer, rate,
+            )  # fmt: skip
+        everyone = own_prompts * requests * asked[1] + own_decodes * batch
+        _routed(rec, s, units, tokens, everyone, exchange, times, spent, memory)
+    else:
+        _block(units, count, rec, s, rec.dense_inter, tokens, times, spent, memory)
+        _join(s, tokens, 1.0, times, spent)
+
+
 @in_parallel
 def walk(
     which: Any, batch: Any, context: Any, prefill: Any, cached: Any, prefill_requests: Any,
@@ -315,48 +350,21 @@ def walk(
         if k < 0:
             continue
         s, units = setup[k], unit[k]
-        dp, groups = s.dp, int(s.groups)
         requests = prefill_requests[p] if prefill[p] > 0 else 0.0
-        prompts, decodes = math.ceil(requests / dp), math.ceil(batch[p] / dp)
         asked = (context[p], prefill[p], cached[p])
         spent = np.zeros(7)
         tightest = np.inf
         for stage in range(int(s.stages)):
             memory = np.zeros(2)
-            for g in range(groups):
-                times = counts[k, stage, g]
-                if times == 0:
-                    continue
-                rec = layer[k, g]
-                sides = s.two_stacks > 0
-                own_prompts = 0.0 if sides and rec.encoder == 0 else 1.0
-                own_decodes = 0.0 if sides and rec.encoder > 0 else 1.0
-                mine_p, mine_d = prompts * own_prompts, decodes * own_decodes
-                tokens = mine_p * prefill[p] + mine_d
-                everyone = own_prompts * requests * prefill[p] + own_decodes * batch[p]
-                moved = tokens * 4 * s.hidden * s.size_activations
-                for j in range(int(rec.mixers)):
-                    _spend(units, int(s.units), 3, 0.0, 0.0, moved, 0.0, times, spent, memory)
-                    _mixer(
-                        mixer[k, g, j], s, units, asked, tokens, prompts * prefill[p],
-                        mine_p, mine_d, times, spent, memory,
+            for g in range(int(s.groups)):
+                if counts[k, stage, g] > 0:
+                    _layer(
+                        layer[k, g], mixer[k, g], s, units, asked, requests, batch[p],
+                        chance[k], others[k], inner[k], outer[k], rate[k],
+                        counts[k, stage, g], spent, memory,
                     )  # fmt: skip
-                    _join(s, tokens, 1.0, times, spent)
-                _spend(units, int(s.units), 3, 0.0, 0.0, moved, 0.0, times, spent, memory)
-                if rec.experts > 0:
-                    exchange = (0.0, 0.0)
-                    if dp > 1:
-                        exchange = _exchange(
-                            s, asked, own_prompts * requests, own_decodes * batch[p], chance[k],
-                            others[k], inner[k], outer[k], rate[k],
-                        )  # fmt: skip
-                    _routed(rec, s, units, tokens, everyone, exchange, times, spent, memory)
-                else:
-                    _block(
-                        units, int(s.units), rec, s, rec.dense_inter, tokens, times, spent, memory
-                    )
-                    _join(s, tokens, 1.0, times, spent)
             if stage == int(s.stages) - 1:
+                prompts, decodes = math.ceil(requests / s.dp), math.ceil(batch[p] / s.dp)
                 _edges(s, units, prompts * prefill[p], prompts, decodes, spent, memory)
             left = capacity[k, stage] - resident[k, stage] - memory[0] - memory[1]
             tightest = min(tightest, left)

@@ -1,0 +1,69 @@
+# The two commands of the README are `make run` and `make test`; `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Kernels are compiled and disassembled where NVIDIA's wheels exist: Linux on x86-64.
+EXTRAS := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),[gpu$(comma)sass],)
+comma := ,
+CORE := CMakeLists.txt pyproject.toml $(wildcard csrc/*/*)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all check bench gpu dev docs wheel clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.core  ## the main job on real input; writes report/index.html
+	$(BIN)/moesaic run examples/first_light.toml --out report
+
+test: $(VENV)/.core  ## the tests, under ten minutes on two cores
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+
+test-all: $(VENV)/.core  ## every test, and the C++ core under sanitizers
+	$(BIN)/pytest -n 2 --dist loadgroup
+	CXX=$${CXX:-c++} bash csrc/sanitize.sh
+
+check: $(VENV)/.dev  ## ruff, mypy --strict, pyright
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+bench: $(VENV)/.core  ## ratios against peers and limits; writes docs/benchmarks.md
+	$(BIN)/python bench/run.py --out docs/benchmarks.md
+
+gpu: $(VENV)/.core  ## on a machine with a GPU: numerics and times of the kernels
+	$(BIN)/moesaic kernel build grouped-gemm --arch native
+
+dev: $(VENV)/.dev  ## everything a developer needs, with the hooks
+	$(BIN)/pre-commit install
+
+docs: $(VENV)/.dev  ## the documentation site
+	$(BIN)/pip install --quiet --group docs
+	$(BIN)/sphinx-build --quiet -W --keep-going docs docs/_build
+
+wheel: $(VENV)/.core
+	$(BIN)/pip wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf build dist report docs/_build $(VENV) .types
+
+$(VENV)/.packages: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: install python3.11 (or set PYTHON=...)"; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null \
+	  || { echo "A C++17 compiler is needed: install g++ (or set CXX=...)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is needed: install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --group build --group test
+	@touch $@
+
+# The link lets type checkers follow the name that the installed package bears.
+$(VENV)/.core: $(VENV)/.packages $(CORE)
+	$(BIN)/pip install --quiet --no-build-isolation --editable '.$(EXTRAS)'
+	@mkdir -p .types && ln -sfn .. .types/moesaic
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/pip install --quiet --group dev
+	@touch $@
