@@ -52,7 +52,7 @@ def build(
     found = kernel(name)
     names = list(found.configs) if config == "all" else [part.strip() for part in config.split(",")]
     if changes and len(names) != 1:
-        raise BadInput("changes one configuration: name it with --config", key="--set")
+        raise BadInput("changes one configuration: name it with --config NAME", key="--set")
     results = []
     for target in (part.strip() for part in arch.split(",")):
         for one in names:

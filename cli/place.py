@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Where experts live: solve, check, 
 
 Trace = Annotated[Path, typer.Argument(help="A routing trace or expert counts.")]
 On = Annotated[str, typer.Option("--on", help="The machine: a name or a TOML file.")]
+Part = Annotated[str | None, typer.Option("--part", help="Which routing of a file with several.")]
 Ranks = Annotated[
     int | None,
     typer.Option("--ranks", help="Expert-parallel ranks; the machine's devices if not given."),
@@ -39,6 +40,7 @@ def solve(
     method: Annotated[
         str, typer.Option("--method", help="The method; `compare` lists all.")
     ] = "lpt-swaps",
+    part: Part = None,
     ranks: Ranks = None,
     cap: Cap = None,
     time_limit: TimeLimit = 10.0,
@@ -56,7 +58,7 @@ def solve(
     from ..placement import solve as find
     from ..placement.formats import sglang
 
-    problem = _problem(trace, on, ranks, cap)
+    problem = _problem(trace, part, on, ranks, cap)
     start = time.perf_counter()
     placement = find(problem, method, time_limit, seed)
     seconds = time.perf_counter() - start
@@ -73,6 +75,7 @@ def solve(
 def check(
     file: Annotated[Path, typer.Argument(help="A file made by `place solve`, or for SGLang.")],
     trace: Annotated[Path, typer.Option("--trace", help="The routing to hold it against.")],
+    part: Part = None,
     ranks: Ranks = None,
     as_json: show.Json = False,
 ) -> None:
@@ -84,7 +87,7 @@ def check(
     from ..placement.formats import sglang
     from ..workload.readers.detect import load
 
-    routing = load(trace)
+    routing = load(trace, part=part)
     experts = routing.experts
     expert_map, placement = sglang.read(file, routing.layers, experts, ranks)
     problem = Problem.of(
@@ -112,6 +115,7 @@ def compare(
     trace: Trace,
     on: On,
     methods: Annotated[str, typer.Option("--methods", help="Names with commas, or all.")] = "all",
+    part: Part = None,
     ranks: Ranks = None,
     time_limit: TimeLimit = 10.0,
     seed: Seed = 0,
@@ -124,7 +128,7 @@ def compare(
     from ..placement import METHODS
     from ..placement import solve as find
 
-    problem = _problem(trace, on, ranks, None)
+    problem = _problem(trace, part, on, ranks, None)
     names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
     results: list[tuple[Placement, float]] = []
     for name in names:
@@ -144,7 +148,9 @@ NOTE = (
 )
 
 
-def _problem(trace: Path, on: str, ranks: int | None, cap: float | None) -> Problem:
+def _problem(
+    trace: Path, part: str | None, on: str, ranks: int | None, cap: float | None
+) -> Problem:
     from ..hardware.load import system
     from ..placement import Problem
     from ..workload.readers.detect import load
@@ -156,7 +162,7 @@ def _problem(trace: Path, on: str, ranks: int | None, cap: float | None) -> Prob
         raise BadInput(
             f"{machine.name} has {len(machine.devices)} devices", key="--ranks", value=ranks
         )
-    return Problem.of(load(trace), ranks, cap=cap, system=machine)
+    return Problem.of(load(trace, part=part), ranks, cap=cap, system=machine)
 
 
 def _facts(problem: Problem) -> dict[str, Any]:

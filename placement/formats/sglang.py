@@ -60,6 +60,8 @@ def read(
     known = sidecar.read(path)
     if known is not None and ranks is not None and max(known.ranks) + 1 != ranks:
         raise BadInput(f"was made for {max(known.ranks) + 1} ranks", file=path, value=ranks)
+    if known is not None and known.experts != experts:
+        raise BadInput(f"was made for {known.experts} experts", file=path, value=experts)
     if ranks is None:
         if known is None:
             raise BadInput("has no sidecar that tells the ranks; give their number", file=path)
@@ -79,7 +81,7 @@ def read(
     except BadInput as fault:
         raise BadInput(fault.what, file=path, key=fault.key, value=fault.value) from None
     refuse(placed, path)
-    same = known is not None and tuple(known.layers) == layers and known.experts == experts
+    same = known is not None and tuple(known.layers) == layers
     return placed, known.placement(placed) if known is not None and same else None
 
 

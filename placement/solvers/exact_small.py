@@ -61,6 +61,7 @@ def _search(
     scale = _scale(loads)
     # Rounding down keeps the bound true for the loads themselves.
     whole = np.floor(loads * scale).astype(np.int64)
+    hint = _in_first_use_order(problem, loads, hint)
     model = cp_model.CpModel()
     ranks, experts = range(problem.ranks), range(problem.experts)
     lives = [[model.new_bool_var(f"{e} on {r}") for r in ranks] for e in experts]
@@ -68,6 +69,11 @@ def _search(
     for e in experts:
         model.add_exactly_one(lives[e])
         model.add_hint(lives[e][int(hint[e])], True)
+    if _alike(problem):
+        # Ranks are alike: let them be numbered by their hottest expert, each map counted once.
+        for place, e in enumerate(np.argsort(-loads, kind="stable")):
+            for r in range(place + 1, problem.ranks):
+                model.add(lives[e][r] == 0)
     for r in ranks:
         here = [lives[e][r] for e in experts]
         model.add(cp_model.LinearExpr.sum(here) == int(problem.slots_per_rank[r]))
@@ -85,6 +91,22 @@ def _search(
     values = [[solver.boolean_value(lives[e][r]) for r in ranks] for e in experts]
     found = np.asarray(values).argmax(axis=1).astype(np.int32)
     return found, max(known_bound, _bound(solver, scale)), *spent
+
+
+def _alike(problem: Problem) -> bool:
+    return bool((problem.slots_per_rank == problem.slots_per_rank[0]).all())
+
+
+def _in_first_use_order(
+    problem: Problem, loads: NDArray[np.float64], homes: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """The same placement with its ranks numbered by their hottest expert, where ranks are alike."""
+    if not _alike(problem):
+        return homes
+    _, first = np.unique(homes[np.argsort(-loads, kind="stable")], return_index=True)
+    new_number = np.empty(problem.ranks, np.int32)
+    new_number[np.argsort(first)] = np.arange(problem.ranks)
+    return new_number[homes]
 
 
 def _bound(solver: Any, scale: float) -> float:

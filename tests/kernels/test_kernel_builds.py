@@ -31,13 +31,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def built(**more: Any) -> Build:
     """A made-up build, for the gate."""
-    parts: dict[str, Any] = {
-        "registers": 64,
-        "stack_bytes": 0,
-        "spill": 0,
-        "shared": 32768,
-        "threads": 128,
-    } | more
+    parts: dict[str, Any] = {"registers": 64, "spill": 0, "shared": 32768, "threads": 128} | more
     return Build(
         kernel="k",
         entry="k",
@@ -46,7 +40,7 @@ def built(**more: Any) -> Build:
         key="",
         cubin_hash="",
         compiler="",
-        resources=Resources(parts["registers"], parts["stack_bytes"], parts["spill"], 0, 0),
+        resources=Resources(parts["registers"], 0, parts["spill"], 0, 0),
         dynamic_shared_bytes=parts["shared"],
         threads=parts["threads"],
         ptx="",
