@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from ..base import BadInput
 from .counts import RoutingCounts
 
+NOTHING = "is all zero: nothing was recorded (a known fault of some engines)"
+
 
 class RoutingTrace(msgspec.Struct, frozen=True, kw_only=True):
     """Token-level routing in order of recording; the tokens of one request are in order.
@@ -53,11 +55,9 @@ class RoutingTrace(msgspec.Struct, frozen=True, kw_only=True):
                 "and -1 for none",
                 key="expert_ids",
             )
-        if not (ids > 0).any() and self.experts > 1:
-            raise BadInput(
-                "is all zero: nothing was recorded (a known fault of some engines)",
-                key="expert_ids",
-            )
+        # A token cannot take an expert twice. Readers refuse zeros of a single choice as well.
+        if high < 0 or (self.top_k > 1 and not ids.any()):
+            raise BadInput(NOTHING, key="expert_ids")
         for name in COLUMNS:
             column = getattr(self, name)
             wanted = ids.shape if name == "weights" else ids.shape[:1]

@@ -55,9 +55,9 @@ def test_shuffling_keeps_loads_and_ends_affinity():
     [(0, 1, 5, 1, 0.0), (4, 5, 5, 1, 0.0), (4, 0, 5, 1, 0.0), (4, 1, 0, 1, 0.0),
      (4, 1, 5, 0, 0.0), (4, 1, 5, 1, -1.0), (40_000, 1, 5, 1, 0.0), (4, 1, 2**40, 1, 0.0)],
 )  # fmt: skip
-def test_impossible_traces_are_refused(words):
+def test_impossible_traces_are_refused(words: tuple[int, int, int, int, float]):
     with pytest.raises(BadInput):
-        synthetic.zipf(*words, seed=0)
+        synthetic.zipf(*words, 0)
 
 
 @given(

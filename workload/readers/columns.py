@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput
+from ..trace import NOTHING
 
 MOST_EXPERTS = np.iinfo(np.int16).max
 
@@ -28,6 +29,8 @@ def expert_ids(values: NDArray[Any], experts: int, file: str | Path) -> NDArray[
             key="expert_ids",
             value=wrong,
         )
+    if experts > 1 and not values.any():
+        raise BadInput(NOTHING, file=file, key="expert_ids")
     return values.astype(np.int16)
 
 
