@@ -85,16 +85,22 @@ def check(
     """
     from ..placement import Problem, score, verify
     from ..placement.formats import sglang
+    from ..workload import RoutingTrace
     from ..workload.readers.detect import load
 
     routing = load(trace, part=part)
-    experts = routing.experts
-    expert_map, placement = sglang.read(file, routing.layers, experts, ranks)
-    problem = Problem.of(
-        routing, expert_map.devices, slots_per_rank=expert_map.slots.shape[1] // expert_map.devices
-    )
-    facts: dict[str, Any] = {**_facts(problem), **score(expert_map, problem.loads)}
-    if placement is None:
+    expert_map, placement = sglang.read(file, routing.layers, routing.experts, ranks)
+    loads = (routing.counts() if isinstance(routing, RoutingTrace) else routing).total()
+    facts: dict[str, Any] = {
+        "moe_layers": len(routing.layers),
+        "experts": routing.experts,
+        "slots": expert_map.slots.shape[1],
+        "ranks": expert_map.devices,
+        "assignments": float(loads.sum()),
+        **score(expert_map, loads),
+    }
+    problem = None if placement is None else Problem.of(routing, expert_map.devices)
+    if placement is None or problem is None:
         facts["certificate"] = "none: no sidecar that speaks of these layers"
     elif placement.certificate.problem != problem.fingerprint():
         facts["certificate"] = "made from another trace; the scores here are for this one"
@@ -170,7 +176,7 @@ def _facts(problem: Problem) -> dict[str, Any]:
         "moe_layers": len(problem.layers),
         "experts": problem.experts,
         "ranks": problem.ranks,
-        "tokens_routed": float(problem.loads.sum()),
+        "assignments": float(problem.loads.sum()),
     }
 
 

@@ -60,6 +60,16 @@ def test_what_cannot_be_gives_one_sentence_and_code_2(trace, tmp_path, capsys, w
     assert not out.exists()
 
 
+def test_a_file_with_copies_of_experts_is_scored_without_a_certificate(trace, tmp_path, capsys):
+    file = tmp_path / "theirs.json"
+    file.write_text(json.dumps({"physical_to_logical_map": [[*range(16), 0, 4, 8, 12]] * 3}))
+    assert main(["place", "check", str(file), "--trace", trace, "--ranks", "4", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["slots"], facts["experts"]) == (20, 16)
+    assert facts["certificate"].startswith("none")
+    assert facts["imbalance_worst"] >= 1
+
+
 def test_a_file_for_another_expert_count_is_refused(trace, tmp_path, capsys):
     file = tmp_path / "map.json"
     file.write_text(json.dumps({"physical_to_logical_map": [list(range(8))] * 3}))
