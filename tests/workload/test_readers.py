@@ -315,7 +315,7 @@ def test_a_damaged_file_is_routing_or_one_sentence(tmp_path_factory, name, data)
     attempt(path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_damaged_parquet_is_routing_or_one_sentence(tmp_path_factory, parquet_sample, data):
     path = tmp_path_factory.getbasetemp() / "damaged.parquet"

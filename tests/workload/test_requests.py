@@ -25,8 +25,11 @@ def test_lengths_and_rate_are_as_asked(shape):
 
 
 def test_the_same_seed_gives_the_same_requests_and_no_rate_means_at_once():
-    words = {"prompt_mean": 9.0, "output_mean": 5.0, "spread": 1.0, "rate_per_s": float("inf")}
-    first, again = (requests.drawn(20, seed=3, **words) for _ in range(2))
+    at_once = float("inf")
+    first, again = (
+        requests.drawn(20, prompt_mean=9, output_mean=5, spread=1, rate_per_s=at_once, seed=3)
+        for _ in range(2)
+    )
     assert (first.prompt_tokens == again.prompt_tokens).all()
     assert not first.arrival_s.any()
     assert first.output_tokens.min() >= 1

@@ -42,7 +42,8 @@ def test_each_recorded_file_is_shown(capsys, data_folder):
 
 def test_a_trace_is_made_and_imported(tmp_path, capsys):
     made, again = tmp_path / "made.parquet", tmp_path / "again.parquet"
-    words = "--experts 8 --top-k 2 --tokens 300 --layers 3 --zipf 0.9 --seed 4".split()
+    sizes = {"experts": 8, "top-k": 2, "tokens": 300, "layers": 3, "zipf": 0.9, "seed": 4}
+    words = [word for key, size in sizes.items() for word in (f"--{key}", str(size))]
     assert main(["trace", "make", *words, "--out", str(made)]) == 0
     assert main(["trace", "import", str(made), "--out", str(again)]) == 0
     first, second = (readers.read_parquet_trace(path) for path in (made, again))
