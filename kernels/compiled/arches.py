@@ -1,9 +1,9 @@
 """What one streaming multiprocessor of each architecture has.
 
-Sources: 10.0 and the warps of 12.0: Blackwell Tuning Guide, 1.4.1.1; shared memory of 12.0: CUDA
-Programming Guide 13.1, 20.10.3 (the tuning guide says 128 KB: the smaller is taken); blocks of 12.0:
-24 by a published device report, 32 by the tuning guide: the smaller is taken. 8.0, 8.6, 8.9 and 9.0:
-the guide's table "Technical Specifications per Compute Capability", written from memory, unverified.
+Sources. 10.0 and the warps of 12.0: Blackwell Tuning Guide, 1.4.1.1. Shared memory of 12.0: CUDA
+Programming Guide 13.1, 20.10.3 (128 KB in the tuning guide; the smaller is taken). Blocks of 12.0:
+24 by a published device report, 32 by the tuning guide; the smaller is taken. 8.0, 8.6, 8.9, 9.0:
+the guide's table "Technical Specifications per Compute Capability", from memory, unverified.
 """
 
 from __future__ import annotations
