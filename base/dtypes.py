@@ -39,6 +39,8 @@ DTYPES: dict[str, NumberFormat] = {
     "mxfp4_fp8": NumberFormat(4, 8 / 32, "fp8"),
     # NVFP4: one fp8 scale for 16 elements.
     "nvfp4": NumberFormat(4, 8 / 16, "fp4"),
+    # Weight-only int8: one scale for each output column, too few bits to count.
+    "int8_wo": NumberFormat(8, 0, "bf16"),
     # Weight-only int4 as in GPTQ/AWQ: one 16-bit scale for 128 elements.
     "int4": NumberFormat(4, 16 / 128, "bf16"),
 }
@@ -53,6 +55,7 @@ ALIASES = {
     "w4a16_mxfp4": "mxfp4",
     "w4a8_mxfp4_mxfp8": "mxfp4_fp8",
     "int4_wo": "int4",
+    "sq": "int8",
 }
 """Other names of the same formats, as configurations and measured tables write them."""
 
