@@ -1,0 +1,1 @@
+"""Asking many questions: accuracy, plots, reports and whole studies."""

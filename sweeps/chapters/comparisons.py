@@ -1,0 +1,68 @@
+"""Chapters that hold predictions against measurements."""
+
+from __future__ import annotations
+
+from ..accuracy import Comparison, ErrorRow, compare
+from ..report.section import Section, Table
+from .question import Chapter
+
+COLUMNS = ("band", "rows", "median signed error", "MAPE", "median APE", "Spearman")
+
+
+class Held(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="compare"):
+    """A model held against a measured table; `what`, `on` and `model` as in `moesaic compare`."""
+
+    what: str
+    on: str = ""
+    model: str = "roofline"
+
+
+def held(chapter: Held, seed: int) -> Section:
+    """Scatter and signed errors by token band and number format."""
+    return comparison_section(
+        compare(chapter.what, chapter.on, chapter.model, seed=seed),
+        name=chapter.name,
+        title=chapter.title,
+        words=chapter.words,
+        seed=seed,
+    )
+
+
+def comparison_section(
+    comparison: Comparison, *, name: str, title: str, words: str = "", seed: int = 0
+) -> Section:
+    """A Comparison as a section."""
+    from ..plots.scatter import predicted_against_measured
+
+    bands = comparison.by_band()
+    source = comparison.table.provenance.source
+    return Section(
+        name=name,
+        title=title,
+        words=tuple(filter(None, (words, f"Measured: {source}." if source else ""))),
+        evidence=(comparison.predicted_evidence, comparison.measured_evidence),
+        tables=(
+            error_table(bands, "Negative: predicted faster than measured."),
+            error_table(comparison.by("dtype")),
+        ),
+        figure=predicted_against_measured(
+            comparison, f"{comparison.what} on {comparison.system}: {comparison.model}", seed
+        ),
+        data=[{f: getattr(row, f) for f in row.__struct_fields__} for row in bands],
+    )
+
+
+def error_table(rows: list[ErrorRow], note: str = "") -> Table:
+    """Error rows as a printed table."""
+    return Table(columns=COLUMNS, rows=tuple(map(error_cells, rows)), note=note)
+
+
+def error_cells(row: ErrorRow) -> tuple[str, ...]:
+    return (
+        row.band,
+        str(row.rows),
+        f"{row.signed:+.1%}",
+        f"{row.mape:.1%}",
+        f"{row.median_ape:.1%}",
+        f"{row.spearman:.3f}",
+    )

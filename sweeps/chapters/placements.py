@@ -1,0 +1,100 @@
+"""A chapter that places the experts of a recorded trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base import BadInput, Count
+from ...placement import Placement, Problem, solve
+from ...placement.formats import sglang
+from ...workload import RoutingTrace
+from ...workload.readers.detect import load as load_routing
+from ..report.section import Section, Table
+from .question import Chapter
+
+
+class Homes(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="placement"):
+    """Experts of a trace on the ranks of a machine, learnt on one half of the requests and scored
+    on the other. The first method is what the others are held against; the last one is shown and
+    written as a file that an engine loads."""
+
+    trace: str
+    ranks: Count
+    methods: tuple[str, ...] = ("contiguous", "lpt", "lpt-swaps")
+    time_limit_s: float = 10.0
+
+
+def homes(chapter: Homes, seed: int, here: Path, out: Path | None) -> Section:
+    """Loads before and after; a table of every method on tokens that it has not seen."""
+    from ..plots.loads import loads_before_and_after
+
+    routing = load_routing(here / chapter.trace)
+    if not isinstance(routing, RoutingTrace):
+        raise BadInput("holds counts; this chapter needs tokens", file=chapter.trace)
+    learn, fresh = halves(routing)
+    problem = Problem.of(learn, chapter.ranks)
+    placements = {
+        method: solve(problem, method, time_limit_s=chapter.time_limit_s, seed=seed)
+        for method in chapter.methods
+    }
+    unseen = fresh.counts().total()
+    first, last = chapter.methods[0], chapter.methods[-1]
+    rank_loads = {m: p.expert_map.rank_loads(unseen) for m, p in placements.items()}
+    busiest = {m: (r.max(axis=1) / r.mean(axis=1)) for m, r in rank_loads.items()}
+    saved = 1 - busiest[last].mean() / busiest[first].mean()
+    words = (
+        f"{routing.tokens} tokens of {chapter.trace.rpartition('/')[2]}: {routing.experts} "
+        f"experts, top {routing.top_k}, on {chapter.ranks} ranks. Each method learns on half of "
+        f"the requests and is scored on the other half. On those unseen tokens {last} has a "
+        f"busiest rank {saved:.1%} below {first}'s, averaged over the layers."
+    )
+    if out is not None:
+        sglang.write(out / f"{chapter.name}.json", placements[last])
+    return Section(
+        name=chapter.name,
+        title=chapter.title,
+        words=tuple(filter(None, (chapter.words, words))),
+        evidence=("simulated", "bound"),
+        tables=(_table(placements, busiest),),
+        figure=loads_before_and_after(
+            rank_loads[first], rank_loads[last], (first, last), "Unseen requests"
+        ),
+        data={m: {"unseen": b.tolist(), "gap": placements[m].gap} for m, b in busiest.items()},
+    )
+
+
+def halves(trace: RoutingTrace) -> tuple[RoutingTrace, RoutingTrace]:
+    """Two halves of a trace by request, every other one; without requests, first and second."""
+    if trace.request_id is None:
+        late = np.arange(trace.tokens) >= trace.tokens // 2
+    else:
+        _, order = np.unique(trace.request_id, return_inverse=True)
+        late = order % 2 == 1
+    return trace.select(~late), trace.select(late)
+
+
+def _table(placements: dict[str, Placement], busiest: dict[str, NDArray[np.float64]]) -> Table:
+    rows = tuple(
+        (
+            method,
+            f"{placement.rank_max.sum() / placement.bound.sum():.4f}",
+            "yes" if placement.proven else "no",
+            f"{busiest[method].mean():.3f}",
+            f"{busiest[method].max():.3f}",
+        )
+        for method, placement in placements.items()
+    )
+    return Table(
+        columns=(
+            "method",
+            "learnt: busiest / bound",
+            "proven optimal",
+            "unseen: busiest / mean",
+            "worst layer",
+        ),
+        rows=rows,
+        note="The bound is what no placement of the learning half can go below.",
+    )

@@ -1,0 +1,85 @@
+"""What chapters ask about: a model on a machine, split, with a load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ...base import Count, Natural, Spec, number_format
+from ...hardware import System
+from ...hardware.load import system as load_system
+from ...workload import MoEModel, Parallel, Step, make_step
+from ...workload.load import model as load_model
+
+if TYPE_CHECKING:
+    from ...roofline import Estimate
+
+
+class Chapter(Spec, frozen=True, kw_only=True):
+    """What every chapter has: the name of its files, its heading, and words of its own."""
+
+    name: str
+    title: str
+    words: str = ""
+
+
+class Machine(Spec, frozen=True, kw_only=True):
+    """A system of the catalogue (or a TOML file) and how the model is split over it."""
+
+    on: str
+    label: str = ""
+    tp: Count = 1
+    ep: Count = 1
+    dp: Count = 1
+    pp: Count = 1
+    weights: str | None = None
+
+    @property
+    def shown(self) -> str:
+        return self.label or self.on
+
+    def system(self) -> System:
+        return load_system(Path(self.on) if self.on.endswith(".toml") else self.on)
+
+    def parallel(self) -> Parallel:
+        return Parallel(tp=self.tp, ep=self.ep, dp=self.dp, pp=self.pp)
+
+    def model(self, name: str) -> MoEModel:
+        """The model, with this machine's number format for its weights."""
+        found = load_model(name)
+        if self.weights is None:
+            return found
+        number_format(self.weights)
+        formats = msgspec.structs.replace(found.formats, weights=self.weights, experts=self.weights)
+        return msgspec.structs.replace(found, formats=formats)
+
+
+class Load(Spec, frozen=True, kw_only=True):
+    """The tokens of a step."""
+
+    batch: Natural = 0
+    context: Natural = 0
+    prefill: Natural = 0
+
+    def step(self, model: MoEModel) -> Step:
+        prefill = self.prefill or (model.image_tokens or 0) * (self.batch == 0)
+        return make_step(model, batch=self.batch, context=self.context, prefill=prefill)
+
+    @property
+    def shown(self) -> str:
+        parts = []
+        if self.batch:
+            parts.append(f"batch {self.batch} at context {self.context}")
+        if self.prefill:
+            parts.append(f"prefill {self.prefill}")
+        return ", ".join(parts) or "one image"
+
+
+def ask(model: str, machine: Machine, load: Load) -> Estimate:
+    """The estimate of a step; refuses what does not fit."""
+    from ...simulator import estimate
+
+    shaped = machine.model(model)
+    return estimate(shaped, load.step(shaped), machine.system(), parallel=machine.parallel())

@@ -1,0 +1,76 @@
+"""Study: a TOML file of chapters in, a report out. This is what `make run` runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..base import BadInput, Natural, Spec
+from ..base.spec import load
+from .chapters.comparisons import Held, held
+from .chapters.estimates import Machines, Roof, machines, roof
+from .chapters.kernels import Compiled, compiled
+from .chapters.placements import Homes, homes
+from .chapters.timelines import Lanes, lanes
+from .report import Section, write
+
+AnyChapter = Machines | Roof | Lanes | Homes | Compiled | Held
+
+CHAPTERS: dict[type, Callable[..., Section]] = {
+    Machines: machines,
+    Roof: roof,
+    Lanes: lanes,
+    Homes: homes,
+    Compiled: compiled,
+    Held: held,
+}
+"""What answers each kind of chapter: (chapter, seed) -> Section; one that reads or writes files
+besides also takes `here`, the study's folder, and `out`, the report's."""
+
+
+class Study(Spec, frozen=True, kw_only=True):
+    """A title and chapters in the order of the report; one seed for all of them."""
+
+    title: str
+    chapter: tuple[AnyChapter, ...]
+    seed: Natural = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = [chapter.name for chapter in self.chapter]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"`chapter` uses the name {sorted(twice)[0]!r} twice")
+        for name in names:
+            if not name.replace("-", "").isalnum():
+                raise ValueError(f"`chapter` names files: letters, digits and -, got {name!r}")
+
+
+def sections(study: Study, here: Path, out: Path | None = None) -> Iterator[Section]:
+    """The chapters' sections, one by one as they are done. `here`: what paths are relative to."""
+    for chapter in study.chapter:
+        answer = CHAPTERS[type(chapter)]
+        more: dict[str, Any] = {"here": here, "out": out}
+        wanted = inspect.signature(answer).parameters
+        try:
+            yield answer(chapter, study.seed, **{k: v for k, v in more.items() if k in wanted})
+        except BadInput as fault:
+            raise BadInput(f"chapter {chapter.name}: {fault}") from None
+
+
+def run(path: str | Path, out: str | Path, tell: Callable[[str], None] | None = None) -> Path:
+    """Runs the study in a file and writes its report into the folder `out`; returns the page.
+
+    tell: called with a line after each chapter. Raises BadInput for a study that cannot be run;
+    the report is written when all chapters are done.
+    """
+    study = load(Study, path)
+    out = Path(out)
+    made: list[Section] = []
+    for section in sections(study, Path(path).parent, out):
+        made.append(section)
+        if tell is not None:
+            tell(f"[{len(made)}/{len(study.chapter)}] {section.title}")
+    return write(out, study.title, made)
