@@ -109,13 +109,11 @@ def metadata(path: str | Path) -> dict[str, str]:
 
 def _unmasked(column: Any) -> np.ndarray[Any, Any]:
     """Numbers with nan where the file holds none; text with an empty string."""
-    if isinstance(column, np.ma.MaskedArray):
-        if not np.any(column.mask):
-            return np.asarray(column.data)
-        if column.dtype.kind in "iub":
-            return column.astype(np.float64).filled(np.nan)
-        return column.filled("" if column.dtype.kind == "O" else np.nan)
-    return np.asarray(column)
+    if not isinstance(column, np.ma.MaskedArray):
+        return np.asarray(column)
+    if column.dtype.kind in "iub" and np.any(column.mask):
+        column = np.ma.MaskedArray(column, dtype=np.float64)
+    return np.asarray(column.filled("" if column.dtype.kind == "O" else np.nan))
 
 
 def _quoted(text: str) -> str:

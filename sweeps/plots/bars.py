@@ -1,55 +1,62 @@
-"""Why: the time of a step as stacked bars, reason by reason."""
+"""Why: the time of a step, and what share of it each reason takes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ...roofline import Estimate
-from .style import PALETTE, figure
+from .style import INK, PALETTE, figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LEAST_SHARE = 0.01
 
 
 def why(estimates: list[tuple[str, Estimate]], title: str) -> Figure:
-    """One bar for each (name, estimate), split by resource; reasons under 1% everywhere are one."""
-    split = [estimate.by_resource() for _, estimate in estimates]
-    names = list(dict.fromkeys(name for part in split for name in part))
-    large = [
-        name
-        for name in names
-        if any(
-            part.get(name, 0.0) >= LEAST_SHARE * estimate.seconds
-            for part, (_, estimate) in zip(split, estimates, strict=True)
-        )
-    ]
-    with figure(7.2, 0.9 + 0.42 * len(estimates)) as (made, axes):
-        left = [0.0] * len(estimates)
-        for i, name in enumerate([*large, "other"]):
-            width = [
-                1e3 * (part.get(name, 0.0) if name != "other" else _rest(part, large))
-                for part in split
-            ]
-            if not any(width):
-                continue
-            axes.barh(
-                range(len(width)), width, left=left, height=0.7, label=name,
-                color=PALETTE[i % len(PALETTE)],
+    """For each (name, estimate) its seconds on a log scale, and beside them its reasons as shares
+    of the whole; reasons under 1% everywhere are one."""
+    names = [name for name, _ in estimates]
+    height = 1.5 + 0.36 * len(names)
+    with figure(9.6, height, ncols=2, sharey=True, width_ratios=(2, 3)) as (made, (left, right)):
+        seconds = [estimate.seconds * 1e3 for _, estimate in estimates]
+        left.scatter(seconds, range(len(names)), color=INK, s=22, zorder=3)
+        left.hlines(range(len(names)), min(seconds) / 2, seconds, color=INK, lw=1)
+        for y, (value, (_, estimate)) in enumerate(zip(seconds, estimates, strict=True)):
+            left.annotate(
+                f"{value:.3g} ms, {estimate.evidence}", (value, y), xytext=(4, 4),
+                textcoords="offset points", fontsize=7,
             )  # fmt: skip
-            left = [a + b for a, b in zip(left, width, strict=True)]
-        for y, (total, (_, estimate)) in enumerate(zip(left, estimates, strict=True)):
-            axes.annotate(
-                f" {total:.3g} ms, {estimate.evidence}", (total, y), va="center", fontsize=7.5
-            )
-        axes.set_yticks(range(len(estimates)), [name for name, _ in estimates])
-        axes.invert_yaxis()
-        axes.set(xlabel="ms a step", title=title, xlim=(0, max(left) * 1.3))
-        axes.grid(axis="y", visible=False)
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.3 + 0.02 * len(estimates)), ncols=3)
+        left.set_yticks(range(len(names)), names)
+        left.invert_yaxis()
+        left.set(
+            xscale="log",
+            xlim=(min(seconds) / 2, max(seconds) * 8),
+            ylim=(len(names) - 0.4, -0.7),
+            xlabel="ms a step",
+        )
+        made.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        _shares(right, [estimate for _, estimate in estimates])
     return made
 
 
-def _rest(part: dict[str, float], large: list[str]) -> float:
-    return sum(seconds for name, seconds in part.items() if name not in large)
+def _shares(axes: Axes, estimates: list[Estimate]) -> None:
+    shares = [
+        {name: part / estimate.seconds for name, part in estimate.by_resource().items()}
+        for estimate in estimates
+    ]
+    names = list(dict.fromkeys(name for part in shares for name in part))
+    large = [n for n in names if any(part.get(n, 0.0) >= LEAST_SHARE for part in shares)]
+    left = [0.0] * len(shares)
+    for i, name in enumerate(large):
+        width = [100 * part.get(name, 0.0) for part in shares]
+        color = PALETTE[i % len(PALETTE)]
+        axes.barh(range(len(width)), width, left=left, height=0.62, label=name, color=color)
+        left = [a + b for a, b in zip(left, width, strict=True)]
+    rest = [100 - total for total in left]
+    if max(rest) > 0.05:
+        axes.barh(range(len(rest)), rest, left=left, height=0.62, label="other", color="#cccccc")
+    axes.set(xlim=(0, 100), xlabel="% of the step")
+    axes.grid(axis="y", visible=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.14), ncols=3, fontsize=7)

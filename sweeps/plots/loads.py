@@ -28,16 +28,11 @@ def loads_before_and_after(
         made.colorbar(image, ax=[left, middle], label="load / mean", shrink=0.9)
         for i, (part, name) in enumerate(zip(relative, names, strict=True)):
             busiest = part.max(axis=1)
-            right.plot(busiest, np.arange(busiest.size), marker="o", ms=4, color=PALETTE[i])
-            right.annotate(
-                f"{name}: {busiest.mean():.3f} on average",
-                (0.98, 0.1 - 0.07 * i),
-                xycoords="axes fraction",
-                ha="right",
-                color=PALETTE[i],
-                fontsize=8,
-            )
+            label = f"{name}: {busiest.mean():.3f} on average"
+            layers = np.arange(busiest.size)
+            right.plot(busiest, layers, marker="o", ms=4, color=PALETTE[i], label=label)
         right.axvline(1, color=INK, lw=1)
         right.invert_yaxis()
-        right.set(xlabel="busiest rank / mean", ylabel="MoE layer", title=title)
+        right.set(xlabel="busiest rank / mean", ylabel="MoE layer")
+        right.legend(loc="lower left", bbox_to_anchor=(0, 1), title=title, alignment="left")
     return made

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..accuracy import Comparison
+from ..accuracy.errors import TOKEN_BANDS
 from .style import FAINT, INK, PALETTE, figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_DOTS = 6000
@@ -31,7 +34,7 @@ def predicted_against_measured(comparison: Comparison, title: str, seed: int = 0
         line = np.array([low, high])
         left.fill_between(line, line / 1.2, line * 1.2, color="#eeeeee", lw=0, label="within 20%")
         left.plot(line, line, color=INK, lw=1)
-        for i, (name, least, most) in enumerate(_bands(comparison)):
+        for i, (name, least, most) in enumerate(TOKEN_BANDS):
             kept = shown[(tokens[shown] > least) & (tokens[shown] <= most)]
             left.scatter(
                 measured[kept],
@@ -57,16 +60,8 @@ def predicted_against_measured(comparison: Comparison, title: str, seed: int = 0
     return made
 
 
-def _bands(comparison: Comparison) -> list[tuple[str, float, float]]:
-    from ..accuracy.errors import TOKEN_BANDS
-
-    return [(name, low, high) for name, low, high in TOKEN_BANDS]
-
-
-def _error_by_tokens(axes: object, tokens: np.ndarray, error: np.ndarray) -> None:  # type: ignore[type-arg]
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)
+def _error_by_tokens(axes: Axes, tokens: NDArray[np.int64], error: NDArray[np.float64]) -> None:
+    """Median and quartiles of the signed error at each token count, or power of two of many."""
     distinct = np.unique(tokens)
     edges = distinct if distinct.size <= 16 else np.unique(2 ** np.round(np.log2(distinct)))
     nearest = np.abs(np.log(tokens[:, None]) - np.log(edges[None, :])).argmin(axis=1)

@@ -17,7 +17,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 """Okabe and Ito's colours, the yellow late because it is faint on white."""
 INK, FAINT = "#222222", "#9a9a9a"
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "svg.hashsalt": "moesaic",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
@@ -39,13 +39,15 @@ _RC: dict[str, Any] = {
 
 
 @contextmanager
-def figure(width: float = 7.2, height: float = 4.2, **subplots: Any) -> Iterator[tuple[Any, Any]]:
+def figure(
+    width: float = 7.2, height: float = 4.2, **subplots: Any
+) -> Iterator[tuple[Figure, Any]]:
     """A figure and its axes in the house style; inches. The block draws on them."""
     import matplotlib
     from cycler import cycler
     from matplotlib.figure import Figure
 
-    style = {**_RC, "axes.prop_cycle": cycler(color=PALETTE)}
+    style: Any = {**_RC, "axes.prop_cycle": cycler(color=PALETTE)}
     with matplotlib.rc_context(style):
         made = Figure(figsize=(width, height), layout="constrained")
         yield made, made.subplots(**subplots)
