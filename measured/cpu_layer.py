@@ -7,6 +7,7 @@ down product, weighted combine.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -129,7 +130,7 @@ def measure(
         layer = make(Shape(*shape), seed)
         for count in tokens:
             x = inputs(layer.router.shape[0], count, seed)
-            timing = time_s(lambda x=x, layer=layer: forward(layer, x), budget_s=budget_s)
+            timing = time_s(partial(forward, layer, x), budget_s=budget_s)
             rows.append(
                 _row(Shape(*shape), count)
                 | {

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..base import BadInput, number_format, parquet, unknown
+from ..base import BadInput, number_format, unknown
 from ..base.dtypes import ALIASES
-from ..base.files import read_bounded
 from .measurements import Array, Measurements, Provenance
+from .reading import READERS
 from .schema import SCHEMAS, TIME_UNITS, Column
-
-MOST_BYTES = 64 * 2**20
-MOST_ROWS = 5_000_000
 
 
 def import_table(
@@ -33,9 +27,9 @@ def import_table(
     if kind not in SCHEMAS:
         raise unknown("kind of measurement", kind, SCHEMAS, key="kind")
     path = Path(path)
-    read = _READERS.get("".join(path.suffixes[-2:])) or _READERS.get(path.suffix)
+    read = READERS.get("".join(path.suffixes[-2:])) or READERS.get(path.suffix)
     if read is None:
-        raise BadInput(f"must end in {', '.join(_READERS)}", file=path)
+        raise BadInput(f"must end in {', '.join(READERS)}", file=path)
     given = read(path, kind)
     schema = SCHEMAS[kind]
     names = _named(given, schema, path)
@@ -150,68 +144,3 @@ def _fault(what: str, path: Path, row: int, written: str, values: Array) -> BadI
     value = values[row]
     shown = value.item() if isinstance(value, np.generic) else value
     return BadInput(what, file=path, key=f"row {row + 1}, column {written}", value=shown)
-
-
-def _read_csv(path: Path, kind: str) -> dict[str, Array]:
-    return _parsed(read_bounded(path, MOST_BYTES), path)
-
-
-def _read_csv_gz(path: Path, kind: str) -> dict[str, Array]:
-    return _parsed(_unpacked(read_bounded(path, MOST_BYTES), path), path)
-
-
-def _read_parquet(path: Path, kind: str) -> dict[str, Array]:
-    kinds: dict[str, str] = {}
-    for name, column in SCHEMAS[kind].items():
-        if column.holds == "time":
-            kinds |= {f"{name[:-2]}_{unit}": "float" for unit in TIME_UNITS}
-        else:
-            kinds[name] = "text" if column.holds in ("text", "dtype") else "float"
-    columns = parquet.read(path, kinds, optional=list(kinds), most_rows=MOST_ROWS)
-    return {name: np.asarray(column) for name, column in columns.items()}
-
-
-def _unpacked(data: bytes, path: Path) -> bytes:
-    """The content of a gzip file of one member, refused as soon as it grows past the limit."""
-    unpack = zlib.decompressobj(wbits=31)
-    try:
-        content = unpack.decompress(data, MOST_BYTES + 1)
-    except zlib.error as fault:
-        raise BadInput(f"is no readable gzip file: {fault}", file=path) from None
-    if len(content) > MOST_BYTES:
-        raise BadInput(f"unpacks to more than {MOST_BYTES} bytes", file=path)
-    if not unpack.eof or unpack.unused_data:
-        raise BadInput("is cut short or holds more than one gzip member", file=path)
-    return content
-
-
-def _parsed(data: bytes, path: Path) -> dict[str, Array]:
-    """The columns of a comma-separated text with a header line."""
-    try:
-        text = data.decode("utf-8-sig")
-        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    except UnicodeDecodeError as fault:
-        raise BadInput(f"is not UTF-8 text (byte {fault.start})", file=path) from None
-    except csv.Error as fault:
-        raise BadInput(f"is no comma-separated table: {fault}", file=path) from None
-    except ValueError:
-        raise BadInput("is empty; the first line names the columns", file=path) from None
-    names = [name.strip() for name in header]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadInput("names a column twice", file=path, key=twice)
-    rows = [row for row in rows if row]
-    for i, row in enumerate(rows):
-        if len(row) != len(names):
-            raise BadInput(
-                f"row {i + 1} has {len(row)} cells; the header names {len(names)}", file=path
-            )
-    cells = zip(*rows, strict=True) if rows else ([] for _ in names)
-    return {name: np.array(list(column), object) for name, column in zip(names, cells, strict=True)}
-
-
-_READERS: dict[str, Callable[[Path, str], dict[str, Array]]] = {
-    ".csv": _read_csv,
-    ".csv.gz": _read_csv_gz,
-    ".parquet": _read_parquet,
-}

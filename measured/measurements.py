@@ -132,7 +132,7 @@ def _met(column: Array, condition: Condition, *, is_dtype: bool) -> Array:
     if column.dtype == object:
         allowed = set(wanted)
         return np.fromiter((value in allowed for value in column), bool, len(column))
-    return np.isin(column, wanted)
+    return np.isin(column, np.array(wanted))
 
 
 def _python(value: Any) -> Any:

@@ -3,16 +3,14 @@
 import gzip
 import zlib
 
-import duckdb
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moesaic.base import BadInput
+from moesaic.base import BadInput, parquet
 from moesaic.measured import import_table, load, store, systems
-from moesaic.measured.importing import MOST_BYTES
+from moesaic.measured.reading import MOST_BYTES
 
 HEADER = "dtype,hidden,inter,topk,num_experts,gated,tp,ep,distribution,num_tokens,latency_us\n"
 MOE = (
@@ -156,20 +154,19 @@ def test_a_gzip_bomb_is_refused_before_it_unpacks(write):
 
 
 def test_a_parquet_file_that_claims_too_many_rows_is_refused(tmp_path, monkeypatch):
-    from moesaic.measured import importing
+    from moesaic.measured import reading
 
     path = tmp_path / "big.parquet"
-    duckdb.sql(
-        "SELECT 'bf16' AS dtype, 1 AS m, 1 AS n, 1 AS k, 1.0 AS latency_us FROM range(11)"
-    ).write_parquet(str(path))
-    monkeypatch.setattr(importing, "MOST_ROWS", 10)
+    row = {"dtype": "bf16", "m": 1, "n": 1, "k": 1, "latency_us": 1.0}
+    parquet.write(path, {name: [value] * 11 for name, value in row.items()}, {})
+    monkeypatch.setattr(reading, "MOST_ROWS", 10)
     with pytest.raises(BadInput, match="claims 11 rows; at most 10"):
         import_table(path, "gemm", "l40s")
 
 
 def test_a_parquet_file_of_other_columns_is_refused(tmp_path):
     path = tmp_path / "wrong.parquet"
-    duckdb.from_df(pd.DataFrame({"dtype": [1], "m": ["x"]})).write_parquet(str(path))
+    parquet.write(path, {"dtype": [1], "m": ["x"]}, {})
     with pytest.raises(BadInput, match="dtype: must hold text"):
         import_table(path, "gemm", "l40s")
     with pytest.raises(BadInput, match="no table of measurements"):
