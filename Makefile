@@ -32,8 +32,8 @@ check: $(VENV)/.dev  ## ruff, mypy --strict, pyright
 bench: $(VENV)/.core  ## ratios against peers and limits; writes docs/benchmarks.md
 	$(BIN)/python bench/run.py --out docs/benchmarks.md
 
-gpu: $(VENV)/.core  ## on a machine with a GPU: numerics and times of the kernels
-	$(BIN)/moesaic kernel build grouped-gemm --arch native
+gpu: $(VENV)/.core  ## on a machine with a GPU: the kernels' numbers against float64
+	$(BIN)/moesaic kernel check grouped-gemm
 
 dev: $(VENV)/.dev  ## everything a developer needs, with the hooks
 	$(BIN)/pre-commit install

@@ -72,6 +72,34 @@ def build(
     )  # fmt: skip
 
 
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A kernel that `list` shows.")],
+    seed: int = 0,
+    as_json: show.Json = False,
+) -> None:
+    """Runs every registered configuration on this machine's GPU and compares it with float64.
+
+    Example: moesaic kernel check grouped-gemm
+    """
+    from ..kernels import kernel
+    from ..kernels.runners import check as run
+
+    results = run(kernel(name), seed)
+    if as_json:
+        show.json(results)
+    else:
+        rows = [
+            (one.config, one.arch, "-" if one.error is None else f"{one.error:.2e}",
+             one.refused or ("right" if one.ok else "WRONG"))
+            for one in results
+        ]  # fmt: skip
+        note = "error: the largest over the largest output, against float64; measured-here"
+        show.table(name, ("configuration", "arch", "error", "verdict"), rows, note)
+    if any(one.error is not None and not one.ok for one in results):
+        raise typer.Exit(1)
+
+
 def _assignments(changes: list[str]) -> dict[str, int]:
     values = {}
     for change in changes:

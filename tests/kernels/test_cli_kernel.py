@@ -51,3 +51,22 @@ def test_what_cannot_be_gives_one_sentence_and_code_2(capsys, words, sentence):
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
+
+
+def test_without_a_gpu_a_check_says_so_in_one_sentence(capsys):
+    from moesaic.base import BadInput
+    from moesaic.kernels.runners import local_arch
+
+    try:
+        here = local_arch()
+    except BadInput:
+        here = ""
+    code = main(["kernel", "check", "grouped-gemm", "--json"])
+    shown = capsys.readouterr()
+    if here:
+        assert code == 0
+        assert {one["arch"] for one in json.loads(shown.out)} == {here}
+    else:
+        assert code == 2
+        assert "GPU" in shown.err
+        assert shown.err.count("\n") == 1
