@@ -1,0 +1,192 @@
+"""A design running a whole model: named terms, and the latency with and without any overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...base import BadInput, Evidence
+from ...hardware import Fpga
+from ...workload import Dense, Experts, Gqa, MoEModel
+from .closed_forms import (
+    Number,
+    attention_cycles,
+    feature_cycles,
+    gate_cycles,
+    matrix_cycles,
+    weight_cycles,
+)
+from .designs import Design
+
+
+class Term(msgspec.Struct, frozen=True):
+    """Cycles of one kind of work over the whole model; `hidden`: full overlap makes them vanish."""
+
+    name: str
+    cycles: float
+    hidden: bool = False
+
+
+class Bracket(msgspec.Struct, frozen=True, kw_only=True):
+    """The latency of one image between full overlap and none, and its terms.
+
+    Terms are additive: all of them are the latency without overlap; those not hidden, with it.
+    """
+
+    tokens: int
+    clock_hz: float
+    terms: tuple[Term, ...]
+    evidence: Evidence = "simulated"
+
+    @property
+    def full_overlap_s(self) -> float:
+        return sum(term.cycles for term in self.terms if not term.hidden) / self.clock_hz
+
+    @property
+    def no_overlap_s(self) -> float:
+        return sum(term.cycles for term in self.terms) / self.clock_hz
+
+
+def estimate(
+    design: Design,
+    model: MoEModel,
+    tokens: int,
+    device: Fpga,
+    clock_hz: float | None = None,
+    queues: ArrayLike | None = None,
+) -> Bracket:
+    """One image of `tokens` tokens through every layer; its head is not modelled.
+
+    clock_hz: the board's by default. queues: tokens of each expert, `[moe_layers, experts]`, even
+    by default. Every loop starts one iteration a cycle, but no port outruns the board's memory.
+    Raises BadInput for a board too small and for a model that the design does not run.
+    """
+    clock_hz = device.clock_hz if clock_hz is None else clock_hz
+    if clock_hz is None or not 0 < clock_hz < np.inf:
+        raise BadInput("needs a clock above zero", key="clock", value=clock_hz)
+    if tokens < 2:
+        raise BadInput("must be at least 2: a class token and a patch", key="tokens", value=tokens)
+    design.check(device)
+    _check_model(model)
+    kernels = _Kernels(design, tokens, device.memory.bandwidth_bytes_per_s / clock_hz)
+    cycles: dict[tuple[str, bool], float] = {}
+    for name, hidden, each in _terms(kernels, model, _queues(model, tokens, queues)):
+        cycles[name, hidden] = cycles.get((name, hidden), 0.0) + each
+    terms = tuple(Term(name, each, hidden) for (name, hidden), each in cycles.items() if each)
+    return Bracket(tokens=tokens, clock_hz=clock_hz, terms=terms)
+
+
+def _check_model(model: MoEModel) -> None:
+    """The designs run encoders of plain multi-head attention and blocks of two matrices."""
+    for layer, (number, *_) in model.groups:
+        ffn, mixer = layer.ffn, layer.mixers[0]
+        plain = isinstance(mixer, Gqa) and mixer.kv_heads == mixer.heads and not mixer.causal
+        lone = isinstance(ffn, Dense) or not (ffn.shared_inter or ffn.dense_inter)
+        if len(layer.mixers) != 1 or not plain or ffn.gated or not lone:
+            raise BadInput(
+                f"has a layer {number} that these designs do not run: they take vision encoders of "
+                "multi-head attention and two-matrix blocks, such as m3vit-tiny",
+                key=model.name,
+            )
+
+
+def _queues(model: MoEModel, tokens: int, queues: ArrayLike | None) -> NDArray[np.int64]:
+    """Tokens of each expert `[moe_layers, experts]`, even or as given."""
+    block, layers = model.experts, len(model.moe_layers)
+    total = tokens * block.top_k
+    if queues is None:
+        even = np.full(block.count, total // block.count)
+        even[: total % block.count] += 1
+        return np.tile(even, (layers, 1))
+    given = np.asarray(queues)
+    if given.shape != (layers, block.count) or given.dtype.kind not in "iu":
+        raise BadInput(
+            f"must be whole numbers of the shape {(layers, block.count)}, got {given.shape}",
+            key="queues",
+        )
+    if given.min() < 0 or given.max() > tokens or (given.sum(axis=1) != total).any():
+        raise BadInput(
+            f"must lie between 0 and {tokens} and sum to tokens x top_k = {total} in each layer",
+            key="queues",
+        )
+    return given.astype(np.int64)
+
+
+Shapes = tuple[tuple[int, int], ...]
+"""Inputs and outputs of matrices that run one after the other."""
+Named = tuple[str, bool, float]
+"""A term's name, whether full overlap hides it, and cycles."""
+
+
+class _Kernels:
+    """Cycles of a design's kernels for one number of tokens; beats: cycles that a port's word takes
+    from a memory of `bytes_per_cycle`."""
+
+    def __init__(self, design: Design, tokens: int, bytes_per_cycle: float) -> None:
+        self.design, self.tokens = design, tokens
+        beat = design.port_bits / 8 / bytes_per_cycle
+        self.load_beat = max(1.0, beat)
+        # Where QK^T and AV run at once, keys and values stream through a port each.
+        self.stream_beat = max(1.0, beat * (2 if design.fused_attention else 1))
+
+    def matrices(self, tokens: Number, shapes: Shapes) -> Number:
+        d = self.design
+        return sum(
+            matrix_cycles(tokens, inputs, outputs, d.tin, d.tout, d.linear_units, d.lanes)
+            for inputs, outputs in shapes
+        )
+
+    def weights(self, shapes: Shapes) -> float:
+        beats = sum(weight_cycles(*shape, self.design.weights_per_beat) for shape in shapes)
+        return float(beats * self.load_beat)
+
+    def attention(self, width: int) -> float:
+        d = self.design
+        return float(attention_cycles(self.tokens, width, d.queries, d.lanes) * self.stream_beat)
+
+
+def _terms(kernels: _Kernels, model: MoEModel, queues: NDArray[np.int64]) -> Iterator[Named]:
+    """The work of every layer in order; a name comes again and again."""
+    width, tokens, lanes = model.hidden, kernels.tokens, kernels.design.lanes
+    patches: Shapes = ((kernels.design.patch_inputs, width),)
+    yield from _block(kernels, "patch embedding", tokens - 1, patches)
+    row = iter(queues)
+    for layer in model.layers:
+        mixer, ffn = layer.mixers[0], layer.ffn
+        assert isinstance(mixer, Gqa)
+        inner = mixer.heads * mixer.head_dim
+        # derived: a norm before each of the two blocks reads every feature once.
+        yield "layer norms", False, float(2 * feature_cycles(tokens, width, lanes))
+        stream = kernels.attention(inner)
+        yield "QK^T", False, stream
+        yield "AV", kernels.design.fused_attention, stream
+        projections: Shapes = (((width, inner),) * 3) + ((inner, width),)
+        yield from _block(kernels, "attention linears", tokens, projections)
+        shapes: Shapes = ((width, ffn.inter), (ffn.inter, width))
+        if isinstance(ffn, Experts):
+            yield "gate", True, float(gate_cycles(tokens, width, ffn.count, lanes))
+            yield from _experts(kernels, next(row), shapes)
+        else:
+            yield from _block(kernels, "dense blocks", tokens, shapes)
+
+
+def _block(kernels: _Kernels, name: str, tokens: int, shapes: Shapes) -> Iterator[Named]:
+    """Matrices that every token passes; their weights are loaded under them as far as they fit."""
+    compute, load = float(kernels.matrices(tokens, shapes)), kernels.weights(shapes)
+    yield name, False, compute
+    yield "waiting for weights", False, max(0.0, load - compute)
+    yield "weight loads", True, min(load, compute)
+
+
+def _experts(kernels: _Kernels, queue: NDArray[np.int64], shapes: Shapes) -> Iterator[Named]:
+    """Experts with tokens, one after the other: while one computes, the next one's weights load
+    (UbiMoE's schedule: max(compute, next load)); the first load may hide under the attention."""
+    compute = np.asarray(kernels.matrices(queue[queue > 0], shapes), np.float64)
+    load = kernels.weights(shapes)
+    waits = float(np.maximum(0.0, load - compute[:-1]).sum())
+    yield "experts", False, float(compute.sum())
+    yield "waiting for expert weights", False, waits
+    yield "expert weight loads", True, compute.size * load - waits
