@@ -58,17 +58,17 @@ def estimate(
 
     moesaic fpga estimate edge-moe --model m3vit-tiny --on zcu102 --tokens 129,197
     """
-    from ..simulator.fpga import PUBLISHED
     from ..simulator.fpga import design as design_of
     from ..simulator.fpga import estimate as ask
+    from ..simulator.fpga import published as published_of
 
     chosen, found, board = design_of(design), q.model_of(model, None), _board(on)
-    asked = q.numbers(tokens or str(found.image_tokens or ""), "--tokens")
+    if not tokens and found.image_tokens is None:
+        raise BadInput(f"must be given: {found.name} states no image size", key="--tokens")
+    asked = q.numbers(tokens or str(found.image_tokens), "--tokens")
     clock_hz = None if clock is None else _hertz(clock)
     brackets = [ask(chosen, found, each, board, clock_hz) for each in asked]
-    published = PUBLISHED.get(design)
-    if published and (published.board, published.model) != (board.name, found.name):
-        published = None
+    published = published_of(design, board.name, found.name, brackets[0].clock_hz)
     data = {
         "design": design,
         "model": found.name,

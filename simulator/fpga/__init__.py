@@ -1,6 +1,6 @@
 """FPGA accelerators by closed form: blocks in cycles, designs, latency brackets."""
 
-from .designs import DESIGNS, PUBLISHED, BoardResult, Design, EdgeMoe, UbiMoe, design
+from .designs import DESIGNS, PUBLISHED, BoardResult, Design, EdgeMoe, UbiMoe, design, published
 from .estimate import Bracket, Term, estimate
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "UbiMoe",
     "design",
     "estimate",
+    "published",
 ]

@@ -117,3 +117,11 @@ PUBLISHED: dict[str, BoardResult] = {
 }
 """By design. Neither source settles whether an image was 129 tokens (128 x 256) or 197 (224 x 224):
 the op counts say 197, the data set's sentence 129. Show both."""
+
+
+def published(name: str, board: str, model: str, clock_hz: float) -> BoardResult | None:
+    """The board's result where that design ran that model on that board at that clock (to 1%)."""
+    found = PUBLISHED.get(name)
+    if found is None or (found.board, found.model) != (board, model):
+        return None
+    return found if abs(clock_hz / found.clock_hz - 1) <= 0.01 else None

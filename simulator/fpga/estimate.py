@@ -21,6 +21,8 @@ from .closed_forms import (
 )
 from .designs import Design
 
+MOST_TOKENS = 2**20
+
 
 class Term(msgspec.Struct, frozen=True):
     """Cycles of one kind of work over the whole model; `hidden`: full overlap makes them vanish."""
@@ -67,8 +69,12 @@ def estimate(
     clock_hz = device.clock_hz if clock_hz is None else clock_hz
     if clock_hz is None or not 0 < clock_hz < np.inf:
         raise BadInput("needs a clock above zero", key="clock", value=clock_hz)
-    if tokens < 2:
-        raise BadInput("must be at least 2: a class token and a patch", key="tokens", value=tokens)
+    if not 2 <= tokens <= MOST_TOKENS:
+        raise BadInput(
+            f"must lie between 2 (a class token and a patch) and {MOST_TOKENS}",
+            key="tokens",
+            value=tokens,
+        )
     design.check(device)
     _check_model(model)
     kernels = _Kernels(design, tokens, device.memory.bandwidth_bytes_per_s / clock_hz)
