@@ -33,6 +33,11 @@ def keys_read(tokens: Number, cached: Number, window: Number) -> Number:
     return 1.0 * cached
 
 
+def keys_held(tokens: Number, cached: Number, window: Number) -> Number:
+    """Positions that stay in the cache once the new tokens are in: at most a window of them."""
+    return 1.0 * (min(cached + tokens, window) if window else cached + tokens)
+
+
 def gqa_core(pairs: Number, heads: Number, head_dim: Number) -> Number:
     """Flops of scores and weighted values: 2 * 2 * pairs * heads * head_dim."""
     return 4.0 * pairs * heads * head_dim

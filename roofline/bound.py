@@ -45,6 +45,25 @@ def units(device: AnyDevice) -> tuple[Unit, ...]:
     return (Unit(device.host, memory.bandwidth_bytes_per_s, memory.energy_j_per_byte), pim)
 
 
+_LACKING = 1e-30
+"""FLOP/s that stand for a format which a unit cannot multiply: the other unit is always faster."""
+
+
+def peaks(device: AnyDevice, dtype: str) -> list[float]:
+    """FLOP/s of each of `units(device)` at a format. Raises BadInput where all of them lack it."""
+    found: list[float] = []
+    fault: BadInput | None = None
+    for unit in units(device):
+        try:
+            found.append(unit.device.peak(dtype))
+        except BadInput as lack:
+            found.append(_LACKING)
+            fault = lack
+    if fault is not None and max(found) == _LACKING:
+        raise fault
+    return found
+
+
 class Price(msgspec.Struct, frozen=True):
     """Seconds of each operator on each device, by what would take them: `[operators, devices]`.
 
@@ -71,9 +90,13 @@ class Price(msgspec.Struct, frozen=True):
 
 
 def bound(table: OperatorTable, system: System, efficiency: Efficiency | None = None) -> Estimate:
-    """The time of a step if every operator ran at the roofline, in order on each device.
+    """The time of a step whose operators run one after another, each at the roofline.
 
-    An operator takes the larger of flops / tensor peak, bytes / memory bandwidth and bytes / cache
+    No device with these peaks runs this list of operators in this order faster. A program that
+    overlaps links with arithmetic, keeps activations on the die across operators (fusion), or
+    reduces inside a switch runs another list; `simulator.simulate` overlaps.
+
+    An operator takes the largest of flops / tensor peak, bytes / memory bandwidth and bytes / cache
     bandwidth (Williams et al., Roofline, CACM 2009); a collective takes the bytes of its busiest
     tier over that link plus one latency, and starts when the last device of its group is there.
     Activations that fit in the last-level cache never reach memory. On a device with PIM each
@@ -81,9 +104,11 @@ def bound(table: OperatorTable, system: System, efficiency: Efficiency | None = 
     bound but a simulation.
     """
     efficiency = efficiency or Efficiency()
-    if table.devices > len(system.devices):
+    if table.devices > len(system.devices) or table.link_bytes.shape[2] != len(system.tiers):
         raise BadInput(
-            f"has {len(system.devices)} devices for {table.devices} shards", key=system.name
+            f"has {len(system.devices)} devices in {len(system.tiers)} tiers; the operators were "
+            f"made for {table.devices} in {table.link_bytes.shape[2]}",
+            key=system.name,
         )
     price, chosen = _price(table, system, efficiency)
     seconds = price.total
@@ -101,6 +126,20 @@ def bound(table: OperatorTable, system: System, efficiency: Efficiency | None = 
     )
 
 
+def spent_by_resource(table: OperatorTable, system: System) -> dict[str, float]:
+    """The seconds of `bound` by resource; no imbalance and no further experts among them: these
+    count with what the critical device spends them on."""
+    price, _ = _price(table, system, Efficiency())
+    path = _critical_path(table, price.total)
+    why = _reasons(table, price, price.total, path, apart=False)
+    sums: dict[str, float] = {}
+    for key, seconds in why.items():
+        resource = key.split(": ", 1)[1]
+        resource = WEIGHTS if resource == MORE_EXPERTS else resource
+        sums[resource] = sums.get(resource, 0.0) + seconds
+    return sums
+
+
 def _price(
     table: OperatorTable, system: System, share: Efficiency
 ) -> tuple[Price, NDArray[np.int64]]:
@@ -112,7 +151,13 @@ def _price(
     for rank in range(table.devices):
         by_device.setdefault(id(system.devices[rank]), []).append(rank)
     for ranks in by_device.values():
-        prices = [_on_unit(table, ranks, unit, share) for unit in units(system.devices[ranks[0]])]
+        device = system.devices[ranks[0]]
+        of = {dtype: peaks(device, dtype) for dtype in {op.dtype for op in table.operators}}
+        rates = np.array([of[operator.dtype] for operator in table.operators])
+        prices = [
+            _on_unit(table, ranks, unit, rates[:, u, None], share)
+            for u, unit in enumerate(units(device))
+        ]
         best = np.argmin(np.stack([price.total for price in prices]), axis=0)
         chosen[:, ranks] = best
         for name, column in columns.items():
@@ -127,9 +172,10 @@ def _price(
     return Price(**columns), chosen
 
 
-def _on_unit(table: OperatorTable, ranks: list[int], unit: Unit, share: Efficiency) -> Price:
-    peaks = {dtype: unit.device.peak(dtype) for dtype in {op.dtype for op in table.operators}}
-    peak = np.array([peaks[operator.dtype] for operator in table.operators])[:, None]
+def _on_unit(
+    table: OperatorTable, ranks: list[int], unit: Unit, peak: Floats, share: Efficiency
+) -> Price:
+    """The prices of `ranks` on one unit, whose peaks are `[operators, 1]`."""
     rate = unit.bandwidth_bytes_per_s
     weights, kv = table.weight_bytes[:, ranks], table.kv_bytes[:, ranks]
     activations = table.activation_bytes[:, ranks]
@@ -180,35 +226,50 @@ def _critical_path(table: OperatorTable, seconds: Floats) -> NDArray[np.int64]:
 
 
 def _reasons(
-    table: OperatorTable, price: Price, seconds: Floats, path: NDArray[np.int64]
+    table: OperatorTable,
+    price: Price,
+    seconds: Floats,
+    path: NDArray[np.int64],
+    *,
+    apart: bool = True,
 ) -> dict[str, float]:
-    """Seconds by 'part: resource' along the critical path; they add up to its length."""
+    """Seconds by 'part: resource' along the critical path; they add up to its length.
+
+    apart: imbalance between the devices' experts is a reason of its own.
+    """
     why: dict[str, float] = {}
     for i, operator in enumerate(table.operators):
-        device = path[i]
+        device = int(path[i])
         if seconds[i, device] <= 0:
             continue
-        for resource, spent in _split(table, operator, i, device, price, seconds).items():
+        uneven = (
+            _imbalance(table, seconds[i], device) if apart and operator.part == "experts" else 0
+        )
+        for resource, spent in _split(table, operator, i, device, price, uneven).items():
             if spent:
                 key = f"{operator.part}: {resource}"
                 why[key] = why.get(key, 0.0) + spent
     return dict(sorted(why.items(), key=lambda item: -item[1]))
 
 
+def _imbalance(table: OperatorTable, seconds: Floats, device: int) -> float:
+    """By how many of its seconds a device exceeds the mean of its stage, idle devices included."""
+    start = device // table.stage_devices * table.stage_devices
+    stage = seconds[start : start + table.stage_devices]
+    return max(0.0, float(seconds[device] - stage.mean()))
+
+
 def _split(
-    table: OperatorTable, operator: Operator, i: int, device: int, price: Price, seconds: Floats
+    table: OperatorTable, operator: Operator, i: int, device: int, price: Price, imbalance: float
 ) -> dict[str, float]:
-    """One operator's seconds on one device by resource; they add up to seconds[i, device]."""
-    total = float(seconds[i, device])
+    """One operator's seconds on one device by resource, `imbalance` of them apart."""
     if operator.group:
-        latency = float(price.latency[i, device])
-        return {LINK: total - latency, LATENCY: latency}
-    imbalance = 0.0
-    if operator.part == "experts":
-        busy = seconds[i][seconds[i] > 0]
-        imbalance = max(0.0, total - float(busy.mean()))
+        return {
+            LINK: float(price.link[i, device]),
+            LATENCY: float(price.latency[i, device]),
+        }
     tensor, memory = float(price.tensor[i, device]), float(price.memory[i, device])
-    left = total - imbalance
+    left = max(tensor, memory, float(price.cache[i, device])) - imbalance
     if tensor >= memory and tensor >= price.cache[i, device]:
         return {TENSOR: left, IMBALANCE: imbalance}
     if price.cache[i, device] > memory:

@@ -1,9 +1,12 @@
 """Flops and bytes of routed experts.
 
-Plain arithmetic on floats or arrays: `operators` calls it as it stands, `points` compiles it.
+Plain arithmetic on floats or arrays.
 """
 
 from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .dense import Number
 
@@ -25,7 +28,7 @@ def expert_matrices(
     return (
         flops,
         touched * inputs * outputs * weight_size,
-        rows * (inputs + outputs) * (activation_size),
+        rows * (inputs + outputs) * activation_size,
     )
 
 
@@ -39,3 +42,25 @@ def distinct_groups(experts: Number, local: Number, top_k: Number) -> Number:
     for j in range(top_k):
         miss = miss * max(0.0, experts - local - j) / (experts - j)
     return 1.0 - miss
+
+
+def copy_touched(
+    loads: NDArray[np.float64],
+    touched: NDArray[np.float64],
+    copies: NDArray[np.int64],
+    tokens: float,
+) -> NDArray[np.float64]:
+    """The chance that one copy of each expert is read: all `[experts]`.
+
+    touched: the chance for all copies together; tokens: of the step, whose assignments are loads.
+    derived: a copy gets a 1 / copies share of the expert's tokens at random. With L tokens for
+    sure (touched is 1) that misses it with (1 - 1 / copies)^L; with p a token it does with
+    (1 - p / copies)^tokens.
+    """
+    out = np.array(touched, float)
+    many = copies > 1
+    load, shared = loads[many], copies[many]
+    certain = -np.expm1(load * np.log1p(-1 / shared))
+    expected = -np.expm1(tokens * np.log1p(-load / (max(tokens, 1e-300) * shared)))
+    out[many] = np.where(out[many] >= 1, certain, expected)
+    return out

@@ -70,7 +70,7 @@ def fit(
     devices = system.devices[: table.devices]
     return Fit(
         weights=resident(model, system, parallel or Parallel(), expert_map),
-        kv=table.kv_bytes.sum(axis=0),
+        kv=table.cache_bytes.sum(axis=0),
         activations=table.activation_bytes.max(axis=0),
         capacity=np.array([device.memory.capacity_bytes for device in devices]),
     )
@@ -81,14 +81,14 @@ def resident(
 ) -> Floats:
     """Bytes of weights on each device: `[devices]`.
 
-    They are those that a step would read which touches every expert on every replica, and the
-    embedding, of which a step reads only rows.
+    They are those that a step would read whose tokens are so many that every copy of every expert
+    is touched on every replica, and the embedding, of which a step reads only rows.
     """
     experts = np.ones((len(model.moe_layers), model.experts.count))
     everything = Step(
         chunks=(Chunk(tokens=1, requests=parallel.dp),),
         decode=(Decode(requests=parallel.dp, context=0),),
-        loads=experts,
+        loads=1e6 * experts,
         touched=experts,
     )
     table = operators(model, everything, system, parallel, expert_map)

@@ -20,8 +20,8 @@ from ..workload import (
 )
 from . import attention
 from .dense import elementwise, linear
-from .experts import expert_matrices
-from .links import expert_link, group_link
+from .experts import copy_touched, expert_matrices
+from .links import expert_link, group_link, top_k_of
 from .shards import Drafts, Shards
 from .table import Floats
 
@@ -36,11 +36,11 @@ def layer_drafts(shards: Shards, layer: Layer, row: int | None, expert_map: Expe
     for mixer in layer.mixers:
         _norm(out, shards, tokens)
         _MIXERS[type(mixer)](out, shards, mixer, layer.side)
-        _all_reduce(out, shards, tokens, "attention")
+        all_reduce(out, shards, tokens, "attention")
     _norm(out, shards, tokens)
     if isinstance(layer.ffn, Dense):
         _block(out, shards, tokens, "dense", layer.ffn.inter, layer.ffn.gated)
-        _all_reduce(out, shards, tokens, "dense")
+        all_reduce(out, shards, tokens, "dense")
     else:
         assert row is not None
         _experts(out, shards, layer.ffn, tokens, row, expert_map)
@@ -76,14 +76,14 @@ def _norm(out: Drafts, shards: Shards, tokens: Floats) -> None:
     out.add("norm.residual", shards.model.formats.activations, activations=moved)
 
 
-def _all_reduce(
+def all_reduce(
     out: Drafts, shards: Shards, tokens: Floats, part: str, kind: str = "all-reduce"
 ) -> None:
     """Joins the devices of a replica: sums their parts, or only gathers them."""
     if shards.parallel.tp == 1:
         return
     payload = tokens * shards.model.hidden * size_of(shards, "activations")
-    link, latency_s = group_link(shards.system, shards.replica_ranks(), payload, kind)
+    link, latency_s = group_link(shards.system, shards.first, shards.parallel.tp, payload, kind)
     out.add(
         f"{kind}.{part}",
         shards.model.formats.activations,
@@ -108,7 +108,7 @@ def _requests(shards: Shards, side: str, cost: Callable[[float, float], float]) 
 def _gqa(out: Drafts, shards: Shards, mixer: Gqa, side: str) -> None:
     tp, width = shards.parallel.tp, shards.model.hidden
     tokens = shards.tokens(side)
-    heads, kv_heads = mixer.heads / tp, max(1, mixer.kv_heads // tp)
+    heads, kv_heads = mixer.heads / tp, -(-mixer.kv_heads // tp)
     window = mixer.window or 0
     keys = 2 * kv_heads * mixer.head_dim
     if mixer.cross:
@@ -119,15 +119,26 @@ def _gqa(out: Drafts, shards: Shards, mixer: Gqa, side: str) -> None:
     else:
         _linear(out, shards, "attention.qkv", tokens, width, heads * mixer.head_dim + keys)
         written = tokens
+    # A cross query sees the encoder's keys alone, and those are the context of a decoding request.
     pairs = _requests(
-        shards, side, lambda new, old: attention.chunk_pairs(new, old, window, mixer.causal)
+        shards,
+        side,
+        lambda new, old: (
+            new * old if mixer.cross else attention.chunk_pairs(new, old, window, mixer.causal)
+        ),
     )
     read = _requests(shards, side, lambda new, old: attention.keys_read(new, old, window))
+    if mixer.cross:
+        held = read + written
+    else:
+        held = _requests(shards, side, lambda new, old: attention.keys_held(new, old, window))
+        held = held * mixer.causal  # what sees both ways is never decoded: nothing is kept
     out.add(
         "attention.core",
         shards.model.formats.activations,
         flops=attention.gqa_core(pairs, heads, mixer.head_dim),
         kv=(read + written) * keys * size_of(shards, "kv"),
+        held=held * keys * size_of(shards, "kv"),
         activations=elementwise(
             tokens, heads * mixer.head_dim, heads * mixer.head_dim, size_of(shards, "activations")
         ),
@@ -169,6 +180,7 @@ def _mla(out: Drafts, shards: Shards, mixer: Mla, side: str) -> None:
         flops=flops,
         weights=(tokens > 0) * expand,
         kv=(read + tokens) * latent * size_of(shards, "kv"),
+        held=(read + tokens) * latent * size_of(shards, "kv"),
         activations=elementwise(tokens, query, heads * mixer.v_dim, size_of(shards, "activations")),
     )
     _linear(out, shards, "attention.out", tokens, heads * mixer.v_dim, width)
@@ -181,12 +193,13 @@ def _linear_attention(out: Drafts, shards: Shards, mixer: LinearAttention, side:
     inner = heads * mixer.head_dim
     # Queries, keys, values and the output gate.
     _linear(out, shards, "attention.qkv", tokens, width, 4 * inner)
-    state = 2 * inner * mixer.head_dim * STATE_SIZE
+    state = _requests(shards, side, lambda new, old: 1.0) * inner * mixer.head_dim * STATE_SIZE
     out.add(
         "attention.core",
         shards.model.formats.activations,
         flops=attention.linear_attention_core(tokens, heads, mixer.head_dim),
-        kv=_requests(shards, side, lambda new, old: 1.0) * state,
+        kv=2 * state,  # read and written
+        held=state,
         activations=elementwise(tokens, 4 * inner, inner, size_of(shards, "activations")),
     )
     _linear(out, shards, "attention.out", tokens, inner, width)
@@ -198,12 +211,14 @@ def _mamba(out: Drafts, shards: Shards, mixer: Mamba, side: str) -> None:
     inner = mixer.inner / tp
     _linear(out, shards, "mamba.in", tokens, width, 2 * inner)
     _linear(out, shards, "mamba.dt", tokens, inner, 2 * mixer.dt_rank + 2 * mixer.state)
-    state = 2 * inner * (mixer.state + mixer.conv) * STATE_SIZE
+    each = inner * (mixer.state + mixer.conv) * STATE_SIZE
+    state = _requests(shards, side, lambda new, old: 1.0) * each
     out.add(
         "mamba.core",
         shards.model.formats.activations,
         flops=attention.mamba_core(tokens, inner, mixer.state, mixer.conv),
-        kv=_requests(shards, side, lambda new, old: 1.0) * state,
+        kv=2 * state,  # read and written
+        held=state,
         activations=elementwise(tokens, 2 * inner, inner, size_of(shards, "activations")),
     )
     _linear(out, shards, "mamba.out", tokens, inner, width)
@@ -267,9 +282,9 @@ def _experts(
         activations=elementwise(share, block.top_k * width, width, size),
         after=(out.last, *ends),
     )
-    # Routed rows come back whole from other replicas; only partial sums need adding.
-    partial = not apart or len(ends) > 0
-    _all_reduce(out, shards, tokens, "experts", "all-reduce" if partial else "all-gather")
+    # Where every device holds a part of every expert, the way back has added all parts already.
+    partial = not apart or parallel.ep > 1 or len(ends) > 0
+    all_reduce(out, shards, tokens, "experts", "all-reduce" if partial else "all-gather")
 
 
 def _routed(
@@ -281,7 +296,8 @@ def _routed(
     inter = block.inter / parallel.expert_tp
     sizes = size_of(shards, "experts"), size_of(shards, "activations")
     per_expert = np.divide(rows, touched, out=np.zeros_like(rows), where=touched > 0)
-    one_token = np.minimum(1.0, block.top_k / np.maximum(touched * parallel.ep, 1e-30))
+    reached = float(touched.sum()) / parallel.expert_tp
+    one_token = min(1.0, block.top_k / max(reached, 1e-30))
     for name, inputs, outputs in (
         ("experts.gate_up", width, (2 if block.gated else 1) * inter),
         ("experts.down", inter, width),
@@ -302,15 +318,14 @@ def _routed(
 def rank_rows(shards: Shards, row: int, expert_map: ExpertMap) -> tuple[Floats, Floats]:
     """Rows and touched experts on each device of the stage in MoE layer `row`: both `[devices]`.
 
-    The tokens of a replicated expert are dealt to its copies; each copy is then touched with
-    chance 1 - (1 - p)^(1 / copies) (derived: independent tokens dealt evenly).
+    The tokens of a replicated expert are dealt to its copies at random, evenly.
     """
     step, parallel = shards.step, shards.parallel
     slots = expert_map.slots[row]
     copies = np.bincount(slots, minlength=expert_map.experts)
-    loads, touched = step.loads[row], step.touched[row]
-    per_copy = -np.expm1(np.log1p(-np.minimum(touched, 1 - 1e-16)) / copies)
-    per_copy = np.minimum(np.where(touched >= 1, 1.0, per_copy), 1.0)
+    loads = step.loads[row]
+    tokens = float(loads.sum()) / top_k_of(shards, row)
+    per_copy = copy_touched(loads, step.touched[row], copies, tokens)
     rank = expert_map.ranks
     rows = np.bincount(rank, (loads / copies)[slots], minlength=parallel.ep)
     seen = np.bincount(rank, per_copy[slots], minlength=parallel.ep)
@@ -327,7 +342,7 @@ def _exchange(
         link, latency_s = expert_link(shards, row, expert_map)
     else:
         whole = np.full(tokens.size, tokens[:: shards.parallel.tp].sum() * size)
-        link, latency_s = group_link(shards.system, shards.stage_ranks(), whole, "all-gather")
+        link, latency_s = group_link(shards.system, shards.first, tokens.size, whole, "all-gather")
     out.add(
         f"{name}.experts",
         shards.model.formats.activations,

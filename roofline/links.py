@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import number_format
+from ..base import BadInput, number_format
 from ..hardware import System, Tier
 from ..workload import ExpertMap, Experts
 from .collectives import all_gather, all_reduce
@@ -17,23 +17,23 @@ from .table import Floats
 
 
 def group_link(
-    system: System, ranks: Sequence[int], payload: Floats, kind: str
+    system: System, first: int, members: int, payload: Floats, kind: str
 ) -> tuple[Floats, float]:
-    """Link bytes `[devices, tiers]` and latency of a collective among `ranks`.
+    """Link bytes `[devices, tiers]` and latency of a collective in each run of `members` ranks.
 
-    payload: `[devices]`, bytes that each device ends with. kind: 'all-reduce', or 'all-gather'
-    (which a reduce-scatter equals in bytes).
+    payload: `[devices]`, bytes that each device ends with; the devices are ranks from `first` on.
+    kind: 'all-reduce', or 'all-gather' (which a reduce-scatter equals in bytes).
     """
-    crossed = system.spans(ranks)
-    out = np.zeros((payload.size, len(system.tiers)))
-    if not crossed:
-        return out, 0.0
+    out, latency_s = np.zeros((payload.size, len(system.tiers))), 0.0
     cost = all_reduce if kind == "all-reduce" else all_gather
-    for (tier, _), moved in zip(
-        crossed, cost(payload, [width for _, width in crossed]), strict=True
-    ):
-        out[:, system.tiers.index(tier)] = moved
-    return out, latency_of(crossed)
+    for start in range(0, payload.size, members):
+        run = slice(start, start + members)
+        crossed = system.spans(range(first + start, first + start + members))
+        moved = cost(payload[run], [width for _, width in crossed])
+        for (tier, _), part in zip(crossed, moved, strict=True):
+            out[run, system.tiers.index(tier)] += part
+        latency_s = max(latency_s, latency_of(crossed))
+    return out, latency_s
 
 
 def latency_of(crossed: Sequence[tuple[Tier, int]]) -> float:
@@ -45,14 +45,15 @@ def expert_link(shards: Shards, row: int, expert_map: ExpertMap) -> tuple[Floats
     """Link bytes `[devices, tiers]` and latency of sending tokens to their experts.
 
     A token goes once to each distinct device that needs it in its own node, and once to each
-    distinct node (or larger group) beyond: the least that any dispatch can move. What a device
-    receives from outside its node is shared by the links of that node. Forwarding inside the far
-    node is not counted. The way back moves the same bytes.
+    distinct node (or larger group) beyond. Devices of its own replica hold it already: they are
+    sent nothing, and their results meet in the replica's all-reduce. The tp devices of a replica
+    send a share each; what a node receives is shared by the links of its devices. Forwarding
+    inside the far node is not counted. The way back moves the same bytes.
     """
     parallel, system = shards.parallel, shards.system
     n, tp, etp = parallel.stage_devices, parallel.tp, parallel.expert_tp
     place = np.arange(n)
-    device = shards.first + place
+    device, replica = shards.first + place, place // tp
     element = shards.model.hidden * _activation_size(shards)
     out = np.zeros((n, len(system.tiers)))
     inner, reached = 1, []
@@ -63,10 +64,10 @@ def expert_link(shards: Shards, row: int, expert_map: ExpertMap) -> tuple[Floats
         if units.size == 1:
             break
         hits = _hits(shards, row, expert_map, _experts_of_units(unit_of, etp))
-        from_device = hits[place // tp] / tp  # each tp device sends its share of the replica
-        peer = (unit_of[:, None] != np.arange(units.size)) & (
-            device[:, None] // outer == units * inner // outer
-        )
+        from_device = hits[replica] / tp
+        own = np.zeros((parallel.dp, units.size), bool)
+        own[replica, unit_of] = True
+        peer = ~own[replica] & (device[:, None] // outer == units * inner // outer)
         sent = (from_device * peer).sum(axis=1)
         received = ((from_device * peer).sum(axis=0) / np.bincount(unit_of))[unit_of]
         out[:, t] = np.maximum(sent, received) * element
@@ -108,7 +109,7 @@ def _hits(
     total = max(float(loads.sum()), 1e-300)  # a step may leave a side of the model without tokens
     load_of_rank = np.bincount(expert_map.ranks, per_slot, minlength=shards.parallel.ep)
     share = np.array([load_of_rank[ranks].sum() for ranks in homes]) / total
-    experts, top_k = expert_map.experts, _top_k(shards, row)
+    experts, top_k = expert_map.experts, top_k_of(shards, row)
     chance = np.array([distinct_groups(experts, experts * part, top_k) for part in share])
     layer = shards.model.layers[shards.model.moe_layers[row]]
     return np.outer(shards.tokens(layer.side)[::tp], chance)
@@ -132,12 +133,18 @@ def _exact_hits(
     for rank, reached in units_of_rank.items():
         needs[:, reached] |= ((rank_of == rank) & (ids >= 0)).any(axis=1)[:, None]
     source = np.arange(ids.shape[0]) % replicas if step.source_rank is None else step.source_rank
+    if source.size and not 0 <= source.min() <= source.max() < replicas:
+        raise BadInput(
+            f"names replicas {source.min()}..{source.max()}; dp {replicas} has 0..{replicas - 1}",
+            key="source_rank",
+        )
     out = np.zeros((replicas, units))
     np.add.at(out, source, needs.astype(float))
     return out
 
 
-def _top_k(shards: Shards, row: int) -> int:
+def top_k_of(shards: Shards, row: int) -> int:
+    """Experts that a token takes in MoE layer `row`."""
     ffn = shards.model.layers[shards.model.moe_layers[row]].ffn
     assert isinstance(ffn, Experts)
     return ffn.top_k

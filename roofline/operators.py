@@ -7,7 +7,7 @@ import numpy as np
 from ..base import BadInput
 from ..hardware import System
 from ..workload import ExpertMap, MoEModel, Parallel, Step, contiguous
-from .layers import layer_drafts, size_of
+from .layers import all_reduce, layer_drafts, size_of
 from .links import group_link, latency_of
 from .shards import Draft, Drafts, Shards
 from .table import Operator, OperatorTable
@@ -51,7 +51,7 @@ def operators(
                 memo[key] = layer_drafts(shards, model.layers[i], moe_row.get(i), expert_map)
             parts.append((s * n, i, memo[key]))
         if s + 1 < len(stages):
-            parts.append((s * n, layers[-1], _send(shards)))
+            parts.append((s * n, layers[-1], _send(shards, model.layers[layers[-1]].side)))
         elif model.vocab:
             parts.append((s * n, -1, _head(shards)))
     return _assembled(parts, parallel, step.tokens, len(system.tiers))
@@ -103,7 +103,9 @@ def _edge(shards: Shards) -> Drafts:
 
 
 def _embedding(shards: Shards) -> Drafts:
-    """One row of the table for each token, read and written; rows are split over a replica."""
+    """One row of the table for each token, read and written.
+
+    A replica's devices hold a part of the rows each, so they join what they found."""
     out, model = _edge(shards), shards.model
     side = "encoder" if shards.model.two_stacks else "decoder"
     tokens = shards.tokens(side) + (shards.tokens("decoder") if shards.model.two_stacks else 0.0)
@@ -114,6 +116,7 @@ def _embedding(shards: Shards) -> Drafts:
         weights=moved / shards.parallel.tp * size_of(shards, "head"),
         activations=moved * size_of(shards, "activations"),
     )
+    all_reduce(out, shards, tokens, "embedding")
     return out
 
 
@@ -132,7 +135,7 @@ def _head(shards: Shards) -> Drafts:
     )
     if tp > 1:
         payload = tokens * model.vocab * size
-        link, latency_s = group_link(shards.system, shards.replica_ranks(), payload, "all-gather")
+        link, latency_s = group_link(shards.system, shards.first, tp, payload, "all-gather")
         out.add(
             "all-gather.logits",
             model.formats.activations,
@@ -143,22 +146,27 @@ def _head(shards: Shards) -> Drafts:
     return out
 
 
-def _send(shards: Shards) -> Drafts:
-    """Each device sends its part of the hidden rows to its partner in the next stage."""
+def _send(shards: Shards, side: str) -> Drafts:
+    """Each device sends its part of the hidden rows to its partner in the next stage.
+
+    An encoder's rows go on through the decoder's stages, whose cross-attention needs them.
+    """
     out, model, system = _edge(shards), shards.model, shards.system
     n = shards.parallel.stage_devices
-    tokens = shards.tokens("decoder")
+    tokens = shards.tokens(side)
+    if model.two_stacks and side == "decoder":
+        tokens = tokens + shards.tokens("encoder")
+    sent = tokens / shards.parallel.tp * model.hidden * size_of(shards, "activations")
     link = np.zeros((n, len(system.tiers)))
-    tier = system.tier(shards.first, shards.first + n)
-    link[:, system.tiers.index(tier)] = (
-        tokens / shards.parallel.tp * model.hidden * size_of(shards, "activations")
-    )
+    tiers = [system.tier(shards.first + place, shards.first + place + n) for place in range(n)]
+    for place, tier in enumerate(tiers):
+        link[place, system.tiers.index(tier)] = sent[place]
     out.add(
         "send.hidden",
         model.formats.activations,
         link=link,
         group="pipeline",
-        latency_s=latency_of([(tier, 2)]),
+        latency_s=latency_of([(tier, 2) for tier in tiers]),
     )
     return out
 
@@ -173,6 +181,7 @@ def _assembled(
         "weight_bytes",
         "activation_bytes",
         "kv_bytes",
+        "cache_bytes",
         "rows_per_expert",
         "token_weight_bytes",
     )

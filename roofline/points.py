@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..base import BadInput
 from ..workload import make_step
-from .bound import bound
+from .bound import spent_by_resource
 from .fit import fit
 from .operators import operators
 from .setups import Setup, flatten, regular
@@ -25,7 +25,8 @@ RESOURCES = (
     "link",
     "link latency",
 )
-"""The columns of `Points.by_resource`, named as in `Estimate.by_resource`."""
+"""The columns of `Points.by_resource`, named as in `Estimate.by_resource`. What that calls
+imbalance counts here with what the busiest device spends it on."""
 
 
 class Points(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +59,8 @@ def points(
     all, as in `workload.make_step`. Equal to `bound(operators(...))` of each point. Setups of
     unequal devices, or whose stages cross the tiers unevenly, take that plain path.
     """
-    which = np.atleast_1d(np.asarray(index, np.int64))
-    if which.size and (which.min() < 0 or which.max() >= len(setups)):
+    which = _whole("index", index, np.size(index)).astype(np.int64)
+    if which.max(initial=-1) >= len(setups):
         raise BadInput(f"must lie in 0..{len(setups) - 1}", key="index")
     asked = {
         "batch": batch,
@@ -69,6 +70,8 @@ def points(
         "prefill_requests": prefill_requests,
     }
     columns = {key: _whole(key, value, which.size) for key, value in asked.items()}
+    if (columns["prefill_requests"] < 1).any():
+        raise BadInput("must be at least 1", key="prefill_requests")
     if ((columns["batch"] == 0) & (columns["prefill"] == 0)).any():
         raise BadInput("computes no token: give a batch or a prefill", key="points")
     plain = np.array([not regular(setup) for setup in setups])
@@ -89,7 +92,10 @@ def _whole(key: str, value: ArrayLike, size: int) -> NDArray[np.float64]:
         column = np.broadcast_to(np.asarray(value), (size,))
     except ValueError:
         raise BadInput(f"needs one number or {size}, got {np.shape(value)}", key=key) from None
-    if column.dtype.kind not in "iuf" or (column != np.floor(column)).any() or column.min() < 0:
+    if (
+        column.dtype.kind not in "iuf"
+        or not (np.isfinite(column) & (column >= 0) & (column == np.floor(column))).all()
+    ):
         raise BadInput("must hold whole numbers that are not negative", key=key)
     return np.ascontiguousarray(column, np.float64)
 
@@ -123,13 +129,8 @@ def _slow(setup: Setup, asked: dict[str, int], out: Points, point: int) -> None:
         prefill_requests=asked["prefill_requests"],
     )
     table = operators(setup.model, step, setup.system, setup.parallel)
-    estimate = bound(table, setup.system)
-    sums = estimate.by_resource()
-    sums["weights from memory"] = sums.get("weights from memory", 0.0) + sums.pop(
-        "further experts' weights", 0.0
-    )
     held = fit(setup.model, table, setup.system, setup.parallel)
-    out.seconds[point] = estimate.seconds
-    # Unequal devices can wait for each other; the wait counts where the busy ones spend it.
-    out.by_resource[point] = [sums.get(name, 0.0) for name in RESOURCES]
+    spent = spent_by_resource(table, setup.system)
+    out.by_resource[point] = [spent.get(name, 0.0) for name in RESOURCES]
+    out.seconds[point] = out.by_resource[point].sum()
     out.spare_bytes[point] = float((held.capacity - held.needed).min())

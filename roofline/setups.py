@@ -22,7 +22,7 @@ from ..workload import (
     Parallel,
     contiguous,
 )
-from .bound import units
+from .bound import peaks, units
 from .experts import distinct_groups
 from .fit import resident
 from .links import group_link
@@ -72,9 +72,10 @@ class Flat(msgspec.Struct, frozen=True, kw_only=True):
     records. counts `[setups, stages, groups]`: layers of each group in each stage. resident,
     capacity `[setups, stages]`: bytes on the stage's first device. chance `[setups, tiers,
     devices]`: that a token needs the device's unit (itself, its node) in a tier; others: the sum
-    of that chance over the other units which the tier joins; inner, outer `[setups, tiers]`:
-    devices of a unit and of the group that the tier joins; rate `[setups, tiers]`: bytes/s of its
-    links.
+    of that chance over the units which the tier joins and which hold no device of its replica;
+    inner, outer `[setups, tiers]`: devices of a unit and of the group that the tier joins; rate
+    `[setups, tiers]`: bytes/s of its links. Both chances are those of the first group alone,
+    which has the most tokens and experts.
     """
 
     setup: NDArray[np.void]
@@ -99,12 +100,12 @@ def regular(setup: Setup) -> bool:
     width, n = 1, parallel.stage_devices
     for tier in setup.system.tiers:
         width *= tier.size
-        if parallel.pp > 1 and not (width % n == 0 or n % width == 0):
+        whole_stages = parallel.pp == parallel.ep == 1 or width % n == 0 or n % width == 0
+        whole_replicas = width % parallel.tp == 0 or parallel.tp % width == 0
+        if not (whole_stages and whole_replicas):
             return False
-        if not (width % parallel.tp == 0 or parallel.tp % width == 0):
-            return False
-        if parallel.ep > 1 and not (width % n == 0 or n % width == 0):
-            return False
+    if setup.model.two_stacks and parallel.pp > 1:
+        return False
     kinds = {layer.ffn.count for layer, _ in setup.model.groups if isinstance(layer.ffn, Experts)}
     return len(kinds) == 1
 
@@ -162,10 +163,10 @@ def _fill_setup(flat: Flat, i: int, setup: Setup) -> None:
         values[f"size_{part}"] = number_format(getattr(formats, part)).bytes_per_element
     rates = np.array([tier.link.bandwidth_bytes_per_s for tier in system.tiers] or [1.0])
     for key, ranks, kind in (
-        ("reduce", range(parallel.tp), "all-reduce"),
-        ("gather_stage", range(parallel.stage_devices), "all-gather"),
+        ("reduce", parallel.tp, "all-reduce"),
+        ("gather_stage", parallel.stage_devices, "all-gather"),
     ):
-        link, latency_s = group_link(system, ranks, one, kind)
+        link, latency_s = group_link(system, 0, ranks, one, kind)
         values[f"{key}_s_per_byte"] = float((link / rates[: link.shape[1]]).max(initial=0.0))
         values[f"{key}_latency"] = latency_s
     for stage in range(1, parallel.pp):
@@ -189,7 +190,7 @@ def _fill_units(flat: Flat, i: int, setup: Setup) -> None:
         row["cache"] = cache.capacity_bytes if cache else 0.0
         row["cache_bandwidth"] = np.inf if cache is None else cache.bandwidth_bytes_per_s or np.inf
         for part in ("weights", "experts", "head", "activations"):
-            row[f"peak_{part}"] = unit.device.peak(getattr(formats, part))
+            row[f"peak_{part}"] = peaks(setup.system.devices[0], getattr(formats, part))[j]
 
 
 def _fill_layers(flat: Flat, i: int, setup: Setup) -> None:
@@ -242,15 +243,15 @@ def _fill_exchange(flat: Flat, i: int, setup: Setup) -> None:
         outer = inner * tier.size
         flat.inner[i, t], flat.outer[i, t] = inner, outer
         flat.rate[i, t] = tier.link.bandwidth_bytes_per_s
-        if inner < n and tier.size > 1 and parallel.ep > 1:
-            for device in range(n):
-                unit = slice(device // inner * inner, (device // inner + 1) * inner)
-                held = int(local[np.unique(group[unit])].sum())
+        joined, block_size = min(n, outer), max(inner, parallel.tp)
+        if block_size < joined and parallel.ep > 1:
+            heads = np.arange(0, joined, inner)
+            for device in heads.tolist():
+                held = int(local[np.unique(group[device : device + inner])].sum())
                 flat.chance[i, t, device] = distinct_groups(block.count, held, block.top_k)
-            for device in range(n):
-                joined = slice(device // outer * outer, (device // outer + 1) * outer)
-                heads = flat.chance[i, t, :n][joined][::inner]
-                flat.others[i, t, device] = heads.sum() - flat.chance[i, t, device]
+            for device in heads.tolist():
+                far = heads[heads // block_size != device // block_size]
+                flat.others[i, t, device] = flat.chance[i, t, far].sum()
             late = float(flat.setup[i]["exchange_latency"])
             flat.setup[i]["exchange_latency"] = max(late, tier.link.latency_s)
         inner = outer

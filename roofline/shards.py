@@ -61,14 +61,6 @@ class Shards:
             first,
         )
 
-    def replica_ranks(self) -> range:
-        """The ranks of the stage's first replica."""
-        return range(self.first, self.first + self.parallel.tp)
-
-    def stage_ranks(self) -> range:
-        """The ranks of the stage."""
-        return range(self.first, self.first + self.parallel.stage_devices)
-
     def tokens(self, side: str) -> Floats:
         """Tokens of each device's replica in the layers of this side: `[devices]`."""
         prefill = np.array([chunk.tokens for chunk in self.step.chunks], float) @ self.prompts
@@ -96,6 +88,7 @@ class Draft:
     weight_bytes: Floats
     activation_bytes: Floats
     kv_bytes: Floats
+    cache_bytes: Floats
     link_bytes: Floats
     rows_per_expert: Floats
     token_weight_bytes: Floats
@@ -124,6 +117,7 @@ class Drafts:
         weights: object = 0.0,
         activations: object = 0.0,
         kv: object = 0.0,
+        held: object = 0.0,
         link: Floats | None = None,
         rows: object = 0.0,
         token_weights: object | None = None,
@@ -131,7 +125,9 @@ class Drafts:
         latency_s: float = 0.0,
         after: tuple[int, ...] | None = None,
     ) -> int:
-        """Adds an operator and returns its place. token_weights: all weights unless given."""
+        """Adds an operator and returns its place. token_weights: all weights unless given.
+
+        held: bytes that stay in the cache."""
         self.made.append(
             Draft(
                 name,
@@ -141,6 +137,7 @@ class Drafts:
                 self._row(weights),
                 self._row(activations),
                 self._row(kv),
+                self._row(held),
                 np.zeros((self.devices, self.tiers)) if link is None else link,
                 self._row(rows),
                 self._row(weights if token_weights is None else token_weights),

@@ -37,7 +37,8 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
 class OperatorTable(msgspec.Struct, frozen=True, kw_only=True):
     """Operators in an order that respects `after`, and their cost on each device.
 
-    flops, weight_bytes, activation_bytes, kv_bytes: `[operators, devices]`.
+    flops, weight_bytes, activation_bytes, kv_bytes: `[operators, devices]`. cache_bytes, of the
+    same shape: what the step's requests hold in the KV cache, or as recurrent state, after it.
     link_bytes: `[operators, devices, tiers]`, what a device sends (or receives, if that is more)
     over the link of each tier of the system. rows_per_expert: `[operators, devices]`, tokens per
     touched expert for expert operators, else 0. token_weight_bytes: `[operators, devices]`, the
@@ -50,6 +51,7 @@ class OperatorTable(msgspec.Struct, frozen=True, kw_only=True):
     weight_bytes: Floats
     activation_bytes: Floats
     kv_bytes: Floats
+    cache_bytes: Floats
     link_bytes: Floats
     rows_per_expert: Floats
     token_weight_bytes: Floats
