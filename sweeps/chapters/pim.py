@@ -34,6 +34,12 @@ class Shared(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="pim-spli
     batches: tuple[Count, ...] = (16, 64, 256, 1024)
 
 
+NOTE = (
+    "Alone: a bound. Both: simulated, by Duplex's rule (arXiv 2409.01141), as if the units did not "
+    "disturb each other."
+)
+
+
 def shared(chapter: Shared, seed: int, here: Path) -> Section:
     """An expert's time on both units with the crossover, and a layer on one, the other, or both."""
     from ..plots.curves import expert_curves_and_splits
@@ -66,8 +72,7 @@ def shared(chapter: Shared, seed: int, here: Path) -> Section:
                     "experts on the PIM",
                 ),
                 rows=tuple(rows),
-                note="Alone: a bound. Both: simulated, by Duplex's rule (arXiv 2409.01141), as if the "
-                "units did not disturb each other.",
+                note=NOTE,
             ),
             _bundles(),
         ),
