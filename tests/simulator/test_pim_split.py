@@ -89,7 +89,18 @@ def test_a_split_expert_takes_its_share():
     assert quarter(1) == pytest.approx(whole(1) / 4, rel=1e-3)
 
 
-@given(st.lists(st.integers(0, 400), min_size=1, max_size=9))
+@given(st.lists(st.integers(0, 290), min_size=1, max_size=10))
+def test_the_rule_is_exact_while_every_expert_is_memory_bound_on_the_xpu(loads):
+    """Each expert then costs the xPU the same, so the cheapest ones for the PIM are best moved."""
+    xpu, pim = curves("olmoe-1b-7b")
+    tokens = np.array(loads, float)
+    assert xpu(290) == xpu(1)
+    assert split_by_rule(tokens, xpu, pim).makespan_s == pytest.approx(
+        least_makespan(tokens, xpu, pim), abs=1e-15
+    )
+
+
+@given(st.lists(st.integers(0, 4000), min_size=1, max_size=9))
 def test_the_rule_lies_between_the_best_split_and_either_unit_alone(loads):
     xpu, pim = curves("olmoe-1b-7b")
     tokens = np.array(loads, float)
