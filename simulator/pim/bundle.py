@@ -73,8 +73,7 @@ class BundleBandwidth(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes/s of one pseudo channel's bundle reading rows end to end, and where the rest goes.
 
     gain: bundle peak / peak of one bank at a time on the shared bus; activation, refresh: shares of
-    the peak lost. The three losses are of the most a schedule can reach: command-bus slots and
-    conflicts with the host are left out.
+    the peak lost at least. Command-bus slots and conflicts with the host are left out.
     """
 
     peak_bytes_per_s: float
