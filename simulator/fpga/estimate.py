@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...base import BadInput, Evidence
 from ...hardware import Fpga
-from ...workload import Dense, Experts, Gqa, MoEModel
+from ...workload import Dense, Gqa, MoEModel
 from .designs import Design
 from .terms import Kernels, terms_of
 
