@@ -278,12 +278,11 @@ def _split(
     weights = float(price.weights[i, device]) * scale
     read = float(table.weight_bytes[i, device])
     first = float(table.token_weight_bytes[i, device]) / read if read else 1.0
-    kv = float(price.kv[i, device]) * scale
     return {
         WEIGHTS: weights * first,
-        MORE_EXPERTS: weights * (1 - first),
-        KV: kv,
-        ACTIVATIONS: left - weights - kv,
+        MORE_EXPERTS: weights * max(0.0, 1 - first),
+        KV: float(price.kv[i, device]) * scale,
+        ACTIVATIONS: float(price.activations[i, device]) * scale,
         IMBALANCE: imbalance,
     }
 

@@ -27,13 +27,7 @@ def operators(
     divide the model, need more devices than the system has, or the map is of another model.
     """
     parallel = parallel or Parallel()
-    parallel.check(model)
-    if parallel.devices > len(system.devices):
-        raise BadInput(
-            f"needs {parallel.devices} devices (tp {parallel.tp} x dp {parallel.dp} x pp "
-            f"{parallel.pp}); it has {len(system.devices)}",
-            key=system.name,
-        )
+    check(model, system, parallel)
     expert_map = _fitting_map(model, parallel, expert_map)
     _check_loads(model, step)
     n = parallel.stage_devices
@@ -55,6 +49,17 @@ def operators(
         elif model.vocab:
             parts.append((s * n, -1, _head(shards)))
     return _assembled(parts, parallel, step.tokens, len(system.tiers))
+
+
+def check(model: MoEModel, system: System, parallel: Parallel) -> None:
+    """Raises BadInput where the degrees do not divide the model or need too many devices."""
+    parallel.check(model)
+    if parallel.devices > len(system.devices):
+        raise BadInput(
+            f"has {len(system.devices)} devices; tp {parallel.tp} x dp {parallel.dp} x pp "
+            f"{parallel.pp} needs {parallel.devices} devices",
+            key=system.name,
+        )
 
 
 def _fitting_map(model: MoEModel, parallel: Parallel, expert_map: ExpertMap | None) -> ExpertMap:

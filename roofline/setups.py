@@ -26,6 +26,7 @@ from .bound import peaks, units
 from .experts import distinct_groups
 from .fit import resident
 from .links import group_link
+from .operators import check
 
 GQA, MLA, LINEAR, MAMBA = range(4)
 """Kinds of mixer in a record."""
@@ -132,7 +133,7 @@ def flatten(setups: Sequence[Setup]) -> Flat:
         rate=np.ones((k, tiers)),
     )
     for i, setup in enumerate(setups):
-        setup.parallel.check(setup.model)
+        check(setup.model, setup.system, setup.parallel)
         _fill_setup(flat, i, setup)
         _fill_units(flat, i, setup)
         _fill_layers(flat, i, setup)

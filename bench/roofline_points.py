@@ -1,0 +1,116 @@
+"""Steps per second of `roofline.points` against one `operators` + `bound` after another.
+
+Run: python bench/roofline_points.py
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+POINTS = 1_000_000
+PLAIN = 60
+TARGET_STEPS_PER_S, TARGET_S, TARGET_BYTES = 200_000.0, 60.0, 1e9
+
+
+def _setups() -> list[Any]:
+    """Two models on one and on eight nodes, split in seven ways."""
+    from moesaic.hardware import load as hardware
+    from moesaic.roofline.setups import Setup
+    from moesaic.workload import Parallel, load
+
+    wide = [Parallel(tp=tp, dp=64 // tp, ep=64) for tp in (1, 2, 8)]
+    node = [Parallel(tp=tp, dp=8 // tp, ep=ep) for tp, ep in ((1, 8), (2, 4), (8, 1), (8, 8))]
+    large, small = load.model("deepseek-v3"), load.model("mixtral-8x7b")
+    cluster, one = hardware.system("eight-node-h100"), hardware.system("dgx-h100")
+    return [Setup(model=large, system=cluster, parallel=split) for split in wide] + [
+        Setup(model=small, system=one, parallel=split) for split in node
+    ]
+
+
+def _asked(setups: int, count: int) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {
+        "index": rng.integers(0, setups, count),
+        "batch": rng.integers(1, 512, count),
+        "context": rng.integers(0, 8192, count),
+        "prefill": rng.choice([0, 0, 1000], count),
+    }
+
+
+def measure() -> dict[str, float]:
+    """Seconds of the first call, of `POINTS` points and of a plain one; the peak memory."""
+    from moesaic.roofline import bound, operators
+    from moesaic.roofline.points import points
+    from moesaic.workload import make_step
+
+    setups, asked = _setups(), _asked(len(_setups()), POINTS)
+    index = asked.pop("index")
+    start = time.perf_counter()
+    points(setups, index[:1], batch=1)
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    got = points(setups, index, **asked)
+    spent = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    start = time.perf_counter()
+    worst = 0.0
+    for i in range(PLAIN):
+        setup = setups[index[i]]
+        step = make_step(setup.model, **{key: int(column[i]) for key, column in asked.items()})
+        table = operators(setup.model, step, setup.system, setup.parallel)
+        seconds = bound(table, setup.system).seconds
+        worst = max(worst, abs(got.seconds[i] / seconds - 1))
+    plain = (time.perf_counter() - start) / PLAIN
+    return {
+        "first_s": first,
+        "points_s": spent,
+        "plain_s": plain,
+        "peak_bytes": float(peak),
+        "difference": worst,
+    }
+
+
+def main() -> list[dict[str, Any]]:
+    """Rows of name, value, unit, peer, peer_value, ratio (above 1: better than the peer)."""
+    run = subprocess.run(
+        [sys.executable, __file__, "--measure"], check=True, capture_output=True, text=True
+    )
+    found: dict[str, float] = json.loads(run.stdout)
+    rate = POINTS / found["points_s"]
+
+    def row(name: str, value: float, unit: str, peer: str, peer_value: float) -> dict[str, Any]:
+        better = value / peer_value if unit == "steps/s" else peer_value / max(value, 1e-300)
+        return {
+            "name": name,
+            "value": value,
+            "unit": unit,
+            "peer": peer,
+            "peer_value": peer_value,
+            "ratio": better,
+        }
+
+    return [
+        row("roofline points", rate, "steps/s", "must reach", TARGET_STEPS_PER_S),
+        row("roofline points", rate, "steps/s", "the plain path", 1 / found["plain_s"]),
+        row("a million points", found["points_s"], "s", "must stay below", TARGET_S),
+        row("a million points, peak", found["peak_bytes"], "B", "must stay below", TARGET_BYTES),
+        row("points, first call", found["first_s"], "s", "must stay below", TARGET_S),
+        row(
+            "points, from the plain path", found["difference"], "relative", "must stay below", 1e-9
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    if "--measure" in sys.argv:
+        print(json.dumps(measure()))
+    else:
+        for line in main():
+            print(json.dumps(line))
