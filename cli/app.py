@@ -22,6 +22,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "estimate": Command("estimate", "time of a step, its limiter, and why"),
     "simulate": Command("simulate", "a step in time on every device: a timeline for Perfetto"),
+    "fpga": Command("fpga", "published FPGA accelerators: list, estimate"),
     "place": Command("place", "where experts live: solve, check, compare"),
     "kernel": Command("kernel", "real CUDA kernels: list, build"),
     "compare": Command("compare", "predictions held against measurements, signed errors"),

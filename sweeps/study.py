@@ -11,18 +11,22 @@ from ..base import BadInput, Natural, Spec
 from ..base.spec import load
 from .chapters.comparisons import Held, held
 from .chapters.estimates import Machines, Roof, machines, roof
+from .chapters.fpga import Designs, designs
 from .chapters.kernels import Compiled, compiled
+from .chapters.pim import Shared, shared
 from .chapters.placements import Homes, homes
 from .chapters.timelines import Lanes, lanes
 from .report import Section, write
 
-AnyChapter = Machines | Roof | Lanes | Homes | Compiled | Held
+AnyChapter = Machines | Roof | Lanes | Homes | Shared | Designs | Compiled | Held
 
 CHAPTERS: dict[type, Callable[..., Section]] = {
     Machines: machines,
     Roof: roof,
     Lanes: lanes,
     Homes: homes,
+    Shared: shared,
+    Designs: designs,
     Compiled: compiled,
     Held: held,
 }
