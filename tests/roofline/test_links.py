@@ -45,29 +45,32 @@ def trace_of(ids: np.ndarray, experts: int = 8) -> RoutingTrace:
     return RoutingTrace(expert_ids=ids.astype(np.int16), experts=experts, layers=(1,))
 
 
-def brute(ids, homes, parallel, node):
-    """Rows that cross between devices of a node, and into other nodes, counted one by one.
+def brute(ids, homes, parallel, sizes):
+    """Rows that cross each tier, counted one by one: `[devices, tiers]`, sent or received.
 
-    Returns `[devices, 2]` sent and received. A token of replica r leaves each of r's tp devices
-    with a share of 1 / tp, once to each device of a node that needs it, once to each other node.
+    A token of replica r leaves each of r's tp devices with a share of 1 / tp. In each tier it goes
+    once to each unit (device, node, ...) beside the sender's that needs it and is not of r.
     """
     n, tp, etp = parallel.stage_devices, parallel.tp, parallel.expert_tp
-    out, into = np.zeros((n, 2)), np.zeros((n, 2))
+    out, into = np.zeros((n, len(sizes))), np.zeros((n, len(sizes)))
     for token, chosen in enumerate(ids):
         replica = token % parallel.dp
-        holders = set(range(replica * tp, replica * tp + tp))
+        holders = range(replica * tp, replica * tp + tp)
         needs = {homes[e] * etp + j for e in chosen if e >= 0 for j in range(etp)}
-        for source in holders:
-            for device in needs - holders:
-                if device // node == source // node:
-                    out[source, 0] += 1 / tp
-                    into[device, 0] += 1 / tp
-            for there in {d // node for d in needs} - {d // node for d in holders}:
-                out[source, 1] += 1 / tp
-                into[there * node : there * node + node, 1] += 1 / tp / node
+        inner = 1
+        for t, size in enumerate(sizes):
+            outer = inner * size
+            far = {d // inner for d in needs} - {d // inner for d in holders}
+            for source in holders:
+                for unit in far:
+                    if unit * inner // outer == source // outer:
+                        out[source, t] += 1 / tp
+                        into[unit * inner : unit * inner + inner, t] += 1 / tp / inner
+            inner = outer
     return np.maximum(out, into)
 
 
+@pytest.mark.parametrize("sizes", [(4, 2), (8,), (2, 2, 2), (2, 1, 4)])
 @pytest.mark.parametrize(
     "split",
     [
@@ -78,15 +81,15 @@ def brute(ids, homes, parallel, node):
         {"tp": 2, "dp": 4, "ep": 2},
     ],
 )
-def test_dispatch_moves_a_token_once_to_each_distinct_place(split, machine, tiny):
+def test_dispatch_moves_a_token_once_to_each_distinct_place(split, sizes, machine, tiny):
     parallel, rng = Parallel(**split), np.random.default_rng(3)
     ids = np.array([rng.permutation(8)[:2] for _ in range(24)])
     step = step_from_trace(tiny(), trace_of(ids[:, None, :]), context=10)
     homes = rng.permutation(np.arange(8) % parallel.ep)
     slots = np.arange(8, dtype=np.int32)[None]
     placed = ExpertMap(slots=slots, ranks=homes.astype(np.int32), layers=(1,), experts=8)
-    table = operators(tiny(), step, machine(4, 2), parallel, placed)
-    wanted = brute(ids, homes, parallel, node=4) * HIDDEN_BYTES
+    table = operators(tiny(), step, machine(*sizes), parallel, placed)
+    wanted = brute(ids, homes, parallel, sizes) * HIDDEN_BYTES
     assert sent(table) == pytest.approx(wanted)
     assert sent(table, "combine.experts") == pytest.approx(wanted)
 

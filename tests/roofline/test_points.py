@@ -62,11 +62,24 @@ def test_points_equal_operators_followed_by_bound(setup, asked):
     got = points([setup], [0], **asked)
     assert got.seconds[0] == pytest.approx(bound(table, setup.system).seconds, rel=1e-9)
     assert got.spare_bytes[0] == pytest.approx((held.capacity - held.needed).min(), abs=1.0)
-    spent = spent_by_resource(table, setup.system)
-    # Where two resources take equally long, rounding may name the other one.
-    assert got.by_resource[0] == pytest.approx(
-        [spent.get(name, 0.0) for name in RESOURCES], abs=1e-4 * got.seconds[0]
-    )
+    found = spent_by_resource(table, setup.system)
+    spent, wanted = got.by_resource[0], np.array([found.get(name, 0.0) for name in RESOURCES])
+    if setup.system.name.startswith("attacc"):
+        # At one operation a byte tensor and memory take equally long: rounding names either.
+        spent, wanted = (np.append(row[5:], row[:5].sum()) for row in (spent, wanted))
+    assert spent == pytest.approx(wanted, rel=1e-9, abs=1e-9 * got.seconds[0])
+
+
+@pytest.mark.parametrize("split", [(1, 16, 16), (2, 8, 4), (4, 4, 16), (8, 2, 8), (1, 8, 8)])
+def test_points_of_three_tiers_are_equal_too(split, machine, tiny):
+    tp, dp, ep = split
+    parallel, system = Parallel(tp=tp, dp=dp, ep=ep), machine(2, 4, 2)
+    setup = Setup(model=tiny(experts=20, top_k=3), system=system, parallel=parallel)
+    assert regular(setup)
+    for asked in ({"batch": 37, "context": 9}, {"batch": 5, "prefill": 11, "prefill_requests": 3}):
+        table = operators(setup.model, make_step(setup.model, **asked), system, parallel)
+        got = points([setup], [0], **asked).seconds[0]
+        assert got == pytest.approx(bound(table, system).seconds, rel=1e-9)
 
 
 def test_the_compiled_walk_serves_ordinary_setups():
