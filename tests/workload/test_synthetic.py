@@ -60,35 +60,67 @@ def test_impossible_traces_are_refused(words: tuple[int, int, int, int, float]):
         synthetic.zipf(*words, 0)
 
 
-@given(
-    st.integers(1, 300), st.integers(1, 8), st.integers(8, 64), st.floats(0.3, 3), st.integers(0, 9)
-)
-def test_power_law_loads_sum_and_stay_possible(tokens, top_k, experts, exponent, seed):
-    loads = power_law_loads(tokens, top_k, experts, exponent, draws=3, seed=seed)
+EXPERTS = st.sampled_from([(8, 1), (8, 4), (24, 3), (64, 8), (64, 64)])
+
+
+@given(st.integers(1, 300), st.integers(1, 8), EXPERTS, st.floats(0.3, 3), st.integers(0, 9))
+def test_power_law_loads_sum_and_stay_possible(tokens, top_k, shape, exponent, seed):
+    experts, ep = shape
+    loads = power_law_loads(tokens, top_k, experts, exponent, ep=ep, draws=3, seed=seed)
     assert (loads.sum(axis=1) == tokens * top_k).all()
     assert loads.min() >= 0
     assert loads.max() <= tokens
 
 
-def test_power_law_equals_the_recorded_procedure_one_draw_at_a_time():
-    tokens, top_k, experts, exponent = 512, 8, 128, 1.2
-    loads = power_law_loads(tokens, top_k, experts, exponent, draws=2, seed=11)
-    u = np.random.default_rng(11).random((2, experts))
-    for row, chance in zip(loads, u, strict=True):
-        low, high = 1 ** (1 - exponent), (0.8 * tokens) ** (1 - exponent)
-        sample = ((high - low) * chance + low) ** (1 / (1 - exponent))
-        plain = np.minimum(np.rint(sample / sample.sum() * tokens * top_k).astype(int), tokens)
-        order = list(np.argsort(-plain, kind="stable"))
-        delta = tokens * top_k - int(plain.sum())
-        for i in range(abs(delta)):
-            turn = i % experts if delta > 0 else experts - 1 - i % experts
-            plain[order[turn]] += 1 if delta > 0 else -1
-        assert (row == plain).all()
+def step_by_step(loads, steps, add, most):
+    """`steps` tokens added or taken one by one: ranks in turn, the idlest or the busiest there."""
+    rank = 0
+    while steps and (not add or loads.min() < most):
+        row = loads[rank % len(loads)]
+        rank += 1
+        if add and row.min() < most:
+            row[row.argmin()] += 1
+            steps -= 1
+        elif not add and row.max() > 0:
+            row[row.argmax()] -= 1
+            steps -= 1
+
+
+@given(st.integers(1, 200), st.integers(1, 8), EXPERTS, st.floats(0.5, 2.5), st.integers(0, 99))
+def test_power_law_equals_the_recorded_procedure_one_token_at_a_time(
+    tokens, top_k, shape, exponent, seed
+):
+    (experts, ep), total = shape, tokens * top_k
+    drawn = power_law_loads(tokens, top_k, experts, exponent, ep=ep, draws=2, seed=seed)
+    low, high = (1.0, 0.8 * tokens) if total > experts else (0.01, 2.0)
+    u = np.random.default_rng(seed).random((2, experts))
+    for row, chance in zip(drawn, u, strict=True):
+        power = 1 - exponent
+        if abs(power) < 1e-9:
+            continue
+        sample = (low**power + chance * (high**power - low**power)) ** (1 / power)
+        plain = np.rint(sample / sample.sum() * total).astype(int)
+        over = int(np.maximum(plain - tokens, 0).sum())
+        ranks = np.minimum(plain, tokens).reshape(ep, -1)
+        step_by_step(ranks, over, True, tokens)
+        missing = total - int(ranks.sum())
+        step_by_step(ranks, abs(missing), missing > 0, tokens)
+        mine = row.reshape(ep, -1)
+        assert (np.sort(mine, axis=1) == np.sort(ranks, axis=1)).all()
+
+
+def test_few_tokens_meet_as_many_experts_as_the_recorded_times_say():
+    # 128 experts, top 8, bf16 on H100: time under pl1.01 over time under an even load, where the
+    # weights are all that counts. Medians of the recorded rows of 4096/1536/128/8 at tp = ep = 1.
+    for tokens, recorded in ((2, 1.00), (4, 1.00), (8, 0.78), (16, 0.53)):
+        loads = power_law_loads(tokens, 8, 128, 1.01, draws=200)
+        touched = (loads > 0).sum(axis=1).mean() / min(8 * tokens, 128)
+        assert touched == pytest.approx(recorded, abs=0.03)
 
 
 def test_a_steeper_law_loads_the_busiest_rank_more():
     heavy = [
-        busiest_rank(power_law_loads(4096, 8, 128, a, draws=50, seed=1), 8).sum(axis=1).mean()
+        busiest_rank(power_law_loads(4096, 8, 128, a, ep=8, draws=50, seed=1), 8).sum(axis=1).mean()
         for a in (0.1, 1.01, 1.2)
     ]
     assert heavy == sorted(heavy)
