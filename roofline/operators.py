@@ -7,8 +7,9 @@ import numpy as np
 from ..base import BadInput
 from ..hardware import System
 from ..workload import ExpertMap, MoEModel, Parallel, Step, contiguous
-from .layers import all_reduce, layer_drafts, size_of
+from .layers import layer_drafts
 from .links import group_link, latency_of
+from .pieces import all_reduce, size_of
 from .shards import Draft, Drafts, Shards
 from .table import Operator, OperatorTable
 

@@ -22,11 +22,11 @@ from ..workload import (
     Parallel,
     contiguous,
 )
-from .bound import peaks, units
 from .experts import distinct_groups
 from .fit import resident
 from .links import group_link
 from .operators import check
+from .prices import peaks, units
 
 GQA, MLA, LINEAR, MAMBA = range(4)
 """Kinds of mixer in a record."""

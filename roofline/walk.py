@@ -1,7 +1,8 @@
-"""The compiled walk of `points`: `layers` and `bound` again, on the first device of each stage.
+"""The compiled walk of `points`: `operators` and `bound` again, on the first device of each stage.
 
 Under uniform routing that device has the most requests and experts, so it is the critical one.
-Each function mirrors one of `layers`; a property test holds both paths equal.
+Each function mirrors one of `mixers`, `pieces`, `layers` or `prices`; a property test holds both
+paths equal.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numba import njit, prange
 
 from . import attention as plain
 from .dense import linear as plain_linear
-from .layers import STATE_SIZE
+from .mixers import STATE_SIZE
 from .setups import GQA, LINEAR, MLA
 
 F = TypeVar("F", bound=Callable[..., Any])

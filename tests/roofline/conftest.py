@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from moesaic.hardware import Gpu, Link, Memory, System, Tier
@@ -9,9 +10,14 @@ from moesaic.workload import Dense, Experts, Gqa, Layer, MoEModel
 
 
 def gpu(**more) -> Gpu:
-    memory = Memory(technology="HBM3", capacity_bytes=1e12, bandwidth_bytes_per_s=1e12)
-    shape = {"memory": memory, "peak_flops_per_s": {"bf16": 1e14, "fp8": 2e14}} | more
-    return Gpu(name="gpu", vendor="nobody", architecture="none", **shape)
+    one = Gpu(
+        name="gpu",
+        vendor="nobody",
+        architecture="none",
+        memory=Memory(technology="HBM3", capacity_bytes=1e12, bandwidth_bytes_per_s=1e12),
+        peak_flops_per_s={"bf16": 1e14, "fp8": 2e14},
+    )
+    return msgspec.structs.replace(one, **more)
 
 
 def machine(*sizes: int, device: Gpu | None = None, rates=(1e11, 1e10, 1e9)) -> System:

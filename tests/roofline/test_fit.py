@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from moesaic.base import BadInput
@@ -56,8 +57,6 @@ def test_an_idle_replica_holds_its_weights_and_no_cache(machine, tiny):
 
 
 def test_the_worst_device_is_the_one_that_lacks_most(machine, tiny, gpu):
-    import msgspec
-
     small = Memory(technology="HBM3", capacity_bytes=1e3, bandwidth_bytes_per_s=1e12)
     system = msgspec.structs.replace(machine(2), devices=(gpu(), gpu(memory=small)))
     held = fitted(tiny(), system, Parallel(tp=2), batch=1)

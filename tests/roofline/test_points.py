@@ -76,8 +76,12 @@ def test_points_of_three_tiers_are_equal_too(split, machine, tiny):
     parallel, system = Parallel(tp=tp, dp=dp, ep=ep), machine(2, 4, 2)
     setup = Setup(model=tiny(experts=20, top_k=3), system=system, parallel=parallel)
     assert regular(setup)
-    for asked in ({"batch": 37, "context": 9}, {"batch": 5, "prefill": 11, "prefill_requests": 3}):
-        table = operators(setup.model, make_step(setup.model, **asked), system, parallel)
+    for batch, prefill, requests in ((37, 0, 1), (5, 11, 3)):
+        asked = {"batch": batch, "context": 9, "prefill": prefill, "prefill_requests": requests}
+        step = make_step(
+            setup.model, batch=batch, context=9, prefill=prefill, prefill_requests=requests
+        )
+        table = operators(setup.model, step, system, parallel)
         got = points([setup], [0], **asked).seconds[0]
         assert got == pytest.approx(bound(table, system).seconds, rel=1e-9)
 

@@ -64,7 +64,7 @@ def test_the_makespan_lies_between_the_busiest_lane_and_one_after_another(place,
 
 def placed(table, timeline):
     """Start and end of each operator on each device, nan where it does no work."""
-    rows = {}
+    rows: dict[tuple[str, int, int], list[tuple[float, float]]] = {}
     for i in range(timeline.name.size):
         key = timeline.names[timeline.name[i]], int(timeline.layer[i]), int(timeline.device[i])
         rows.setdefault(key, []).append((timeline.start_s[i], timeline.end_s[i]))
