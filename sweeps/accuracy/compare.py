@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base import Evidence, unknown
-from ...hardware import AnyDevice
+from ...base import BadInput, Evidence, unknown
 from ...hardware.load import device as load_device
-from ...measured import Measurements, load
+from ...measured import Measurements, load, systems
 from ...measured.cpu_layer import measure
 from .errors import TOKEN_BANDS, ErrorRow, errors
-from .predict import MODELS, Model
+from .predict import BOUNDS, MODELS, Model
 
 KINDS = ("moe", "gemm", "cpu")
 """What can be compared: recorded MoE layers, recorded GEMMs, and MoE layers timed on this CPU."""
+
+MOST_VALUES = 200
+"""A column with more values than this is no way to group rows."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +56,20 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     def by(self, column: str) -> list[ErrorRow]:
         """Errors by the values of a column, such as 'dtype' or 'backend'."""
-        values = self.table[column]
+        values, code = np.unique(self.table[column].astype(str), return_inverse=True)
+        if values.size > MOST_VALUES:
+            raise BadInput(
+                f"takes {values.size} values; errors are shown by at most {MOST_VALUES}", key=column
+            )
         return [
-            errors(f"{column} {value}", self.predicted_s[mask], self.measured_s[mask])
-            for value in np.unique(values.astype(str)).tolist()
-            for mask in [values.astype(str) == value]
+            errors(f"{column} {value}", self.predicted_s[code == i], self.measured_s[code == i])
+            for i, value in enumerate(values.tolist())
         ]
+
+    @property
+    def faster(self) -> int:
+        """Rows that were measured faster than predicted."""
+        return int((self.measured_s < self.predicted_s).sum())
 
 
 def compare(
@@ -78,18 +87,30 @@ def compare(
     """
     if what not in KINDS:
         raise unknown("comparison", what, KINDS, key="--what")
-    table = measure() if what == "cpu" else load(what, on or None, folder)
-    device = load_device("local" if what == "cpu" else table.system)
     predict, name = _model(model)
+    table = _table(what, on, folder)
+    device = load_device(table.system)
     return Comparison(
         what=what,
         system=device.name,
         model=name,
         table=table,
-        predicted_s=_predicted(predict, table, device, seed),
-        predicted_evidence="bound" if name.startswith("roofline") else "simulated",
+        predicted_s=np.asarray(predict(table, device, seed), np.float64),
+        predicted_evidence="bound" if predict in BOUNDS else "simulated",
         measured_evidence=table.evidence,
     )
+
+
+def _table(what: str, on: str, folder: str | Path | None) -> Measurements:
+    if what == "cpu":
+        if on not in ("", "local"):
+            raise BadInput("times this machine: leave --on away", key="--what cpu", value=on)
+        return measure()
+    table = load(what, on or None, folder)
+    if not table.system:
+        known = ", ".join(systems(what, folder))
+        raise BadInput(f"name the device that was timed, one of {known}", key="--on")
+    return table
 
 
 def _model(model: str | Model) -> tuple[Model, str]:
@@ -98,12 +119,3 @@ def _model(model: str | Model) -> tuple[Model, str]:
     if model not in MODELS:
         raise unknown("model", model, MODELS, key="--model")
     return MODELS[model], model
-
-
-def _predicted(
-    predict: Callable[[Measurements, AnyDevice, int], NDArray[np.float64]],
-    table: Measurements,
-    device: AnyDevice,
-    seed: int,
-) -> NDArray[np.float64]:
-    return np.asarray(predict(table, device, seed), np.float64)
