@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ..base import BadInput, Natural, Spec
+import msgspec
+
+from ..base import BadInput, Spec
 from ..base.spec import load
 from .chapters.comparisons import Held, held
 from .chapters.estimates import Machines, Roof, machines, roof
@@ -15,9 +17,11 @@ from .chapters.fpga import Designs, designs
 from .chapters.kernels import Compiled, compiled
 from .chapters.pim import Shared, shared
 from .chapters.placements import Homes, homes
+from .chapters.question import Some
 from .chapters.timelines import Lanes, lanes
-from .report import Section, write
+from .report import PAGE, RESERVED, Section, fill, filling
 
+Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 AnyChapter = Machines | Roof | Lanes | Homes | Shared | Designs | Compiled | Held
 
 CHAPTERS: dict[type, Callable[..., Section]] = {
@@ -38,18 +42,17 @@ class Study(Spec, frozen=True, kw_only=True):
     """A title and chapters in the order of the report; one seed for all of them."""
 
     title: str
-    chapter: tuple[AnyChapter, ...]
-    seed: Natural = 0
+    chapter: Some[AnyChapter]
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = [chapter.name for chapter in self.chapter]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ValueError(f"`chapter` uses the name {sorted(twice)[0]!r} twice")
+        names = [chapter.name.lower() for chapter in self.chapter]
         for name in names:
-            if not name.replace("-", "").isalnum():
-                raise ValueError(f"`chapter` names files: letters, digits and -, got {name!r}")
+            if names.count(name) > 1:
+                raise ValueError(f"`chapter` uses the name {name!r} twice")
+            if name in RESERVED:
+                raise ValueError(f"`chapter` uses the name {name!r}, which every report has")
 
 
 def sections(study: Study, here: Path, out: Path | None = None) -> Iterator[Section]:
@@ -68,13 +71,14 @@ def run(path: str | Path, out: str | Path, tell: Callable[[str], None] | None = 
     """Runs the study in a file and writes its report into the folder `out`; returns the page.
 
     tell: called with a line after each chapter. Raises BadInput for a study that cannot be run;
-    the report is written when all chapters are done.
+    `out` is touched only when all chapters are done.
     """
     study = load(Study, path)
-    out = Path(out)
     made: list[Section] = []
-    for section in sections(study, Path(path).parent, out):
-        made.append(section)
-        if tell is not None:
-            tell(f"[{len(made)}/{len(study.chapter)}] {section.title}")
-    return write(out, study.title, made)
+    with filling(out) as beside:
+        for section in sections(study, Path(path).parent, beside):
+            made.append(section)
+            if tell is not None:
+                tell(f"[{len(made)}/{len(study.chapter)}] {section.title}")
+        fill(beside, study.title, made)
+    return Path(out) / PAGE

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ...base.units import show
 from ...roofline import Estimate
 from ..report.section import Section, Table
-from .question import Chapter, Load, Machine, ask
+from .question import Chapter, Load, Machine, Some, ask
 
 
 class Machines(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="machines"):
@@ -13,15 +15,16 @@ class Machines(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="machin
 
     model: str
     load: Load
-    machines: tuple[Machine, ...]
+    machines: Some[Machine]
 
 
-def machines(chapter: Machines, seed: int) -> Section:
+def machines(chapter: Machines, seed: int, here: Path) -> Section:
     """Estimates side by side, as stacked reasons and a table."""
     from ..plots.bars import why
 
     results = [
-        (machine.shown, ask(chapter.model, machine, chapter.load)) for machine in chapter.machines
+        (machine.shown, ask(chapter.model, machine, chapter.load, here))
+        for machine in chapter.machines
     ]
     rows = tuple(_row(name, estimate) for name, estimate in results)
     title = f"{chapter.model}, {chapter.load.shown}: a step and its reasons"
@@ -56,14 +59,15 @@ class Roof(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="roof"):
 
     model: str
     machine: Machine
-    loads: tuple[Load, ...]
+    loads: Some[Load]
 
 
-def roof(chapter: Roof, seed: int) -> Section:
+def roof(chapter: Roof, seed: int, here: Path) -> Section:
     """Where each operator stands under the roof, and what share of the step it takes."""
     from ..plots.roofline import operators_on_the_roof
 
-    results = [(load.shown, ask(chapter.model, chapter.machine, load)) for load in chapter.loads]
+    machine = chapter.machine
+    results = [(load.shown, ask(chapter.model, machine, load, here)) for load in chapter.loads]
     parts = list(dict.fromkeys(part for _, estimate in results for part in estimate.by_part()))
     rows = tuple(
         (part, *(f"{e.by_part().get(part, 0.0) / e.seconds:.1%}" for _, e in results))
@@ -73,12 +77,12 @@ def roof(chapter: Roof, seed: int) -> Section:
         name=chapter.name,
         title=chapter.title,
         words=(chapter.words,) if chapter.words else (),
-        evidence=("bound",),
+        evidence=tuple(dict.fromkeys(estimate.evidence for _, estimate in results)),
         tables=(Table(columns=("part", *(name for name, _ in results)), rows=rows),),
         figure=operators_on_the_roof(
             results,
-            chapter.machine.system(),
-            f"{chapter.model} on {chapter.machine.shown}, tp {chapter.machine.tp}",
+            machine.system(here),
+            f"{chapter.model} on {machine.shown}, tp {machine.tp}",
         ),
         data={name: estimate.by_part() for name, estimate in results},
     )

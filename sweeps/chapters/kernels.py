@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from ...base import BadInput
 from ...kernels import build, gate, kernel
+from ...kernels.compiled.build import INSTALL
 from ..report.section import Section, Table
-from .question import Chapter
+from .question import Chapter, Some
 
 
 class Compiled(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="kernel"):
     """The registered configurations of a kernel on some architectures. configs: all by default."""
 
     kernel: str
-    arches: tuple[str, ...]
+    arches: Some[str]
     configs: tuple[str, ...] = ()
 
 
@@ -40,11 +41,13 @@ def compiled(chapter: Compiled, seed: int) -> Section:
                     )
                 )
     except BadInput as fault:
+        if INSTALL not in fault.what:
+            raise
         skipped = f"Skipped: {fault}."
         return _section(chapter, (skipped,), ())
     words = (
         f"{made.does}. Compiled by {built.compiler} without a GPU: the same cubin runs on one. "
-        "No GPU was at hand, so nothing here is a time."
+        "Nothing was launched, so nothing here is a time."
     )
     return _section(chapter, (words,), tuple(rows))
 
@@ -57,7 +60,7 @@ def _section(
         title=chapter.title,
         words=tuple(filter(None, (chapter.words, *words))),
         # What the compiler reports was read here; it is no model's opinion.
-        evidence=("measured-here",),
+        evidence=("measured-here",) if rows else (),
         tables=(Table(columns=COLUMNS, rows=rows),) if rows else (),
         data=[dict(zip(COLUMNS, row, strict=True)) for row in rows],
     )

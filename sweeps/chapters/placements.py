@@ -13,7 +13,7 @@ from ...placement.formats import sglang
 from ...workload import RoutingTrace
 from ...workload.readers.detect import load as load_routing
 from ..report.section import Section, Table
-from .question import Chapter
+from .question import Chapter, Some
 
 
 class Homes(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="placement"):
@@ -23,7 +23,7 @@ class Homes(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="placement
 
     trace: str
     ranks: Count
-    methods: tuple[str, ...] = ("contiguous", "lpt", "lpt-swaps")
+    methods: Some[str] = ("contiguous", "lpt", "lpt-swaps")
     time_limit_s: float = 10.0
 
 
@@ -41,15 +41,17 @@ def homes(chapter: Homes, seed: int, here: Path, out: Path | None) -> Section:
         for method in chapter.methods
     }
     unseen = fresh.counts().total()
+    if not unseen.any(axis=1).all():
+        raise BadInput("leaves a layer without tokens in one half", file=chapter.trace)
     first, last = chapter.methods[0], chapter.methods[-1]
     rank_loads = {m: p.expert_map.rank_loads(unseen) for m, p in placements.items()}
     busiest = {m: (r.max(axis=1) / r.mean(axis=1)) for m, r in rank_loads.items()}
     saved = 1 - busiest[last].mean() / busiest[first].mean()
     words = (
-        f"{routing.tokens} tokens of {chapter.trace.rpartition('/')[2]}: {routing.experts} "
-        f"experts, top {routing.top_k}, on {chapter.ranks} ranks. Each method learns on half of "
-        f"the requests and is scored on the other half. On those unseen tokens {last} has a "
-        f"busiest rank {saved:.1%} below {first}'s, averaged over the layers."
+        f"{routing.tokens} tokens of {Path(chapter.trace).name}: {routing.experts} "
+        f"experts, top {routing.top_k}, on {chapter.ranks} ranks. Each method learns on one half "
+        f"({learn.tokens} tokens) and is scored on the other ({fresh.tokens}). On those unseen "
+        f"tokens {last} has a busiest rank {saved:.1%} below {first}'s, averaged over the layers."
     )
     if out is not None:
         sglang.write(out / f"{chapter.name}.json", placements[last])
@@ -67,12 +69,13 @@ def homes(chapter: Homes, seed: int, here: Path, out: Path | None) -> Section:
 
 
 def halves(trace: RoutingTrace) -> tuple[RoutingTrace, RoutingTrace]:
-    """Two halves of a trace by request, every other one; without requests, first and second."""
-    if trace.request_id is None:
-        late = np.arange(trace.tokens) >= trace.tokens // 2
-    else:
-        _, order = np.unique(trace.request_id, return_inverse=True)
-        late = order % 2 == 1
+    """Two halves of a trace by request, every other one; of a single request, early and late."""
+    if trace.tokens < 2:
+        raise BadInput("holds one token; it takes two to learn on one and score the other")
+    late = np.arange(trace.tokens) >= trace.tokens // 2
+    if trace.request_id is not None:
+        requests, order = np.unique(trace.request_id, return_inverse=True)
+        late = order % 2 == 1 if requests.size > 1 else late
     return trace.select(~late), trace.select(late)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
-from ...base import Count, Natural, Spec, number_format
+from ...base import BadInput, Count, Spec, number_format
 from ...hardware import System
 from ...hardware.load import system as load_system
 from ...workload import MoEModel, Parallel, Step, make_step
@@ -17,16 +17,25 @@ if TYPE_CHECKING:
     from ...roofline import Estimate
 
 
+T = TypeVar("T")
+Some = Annotated[tuple[T, ...], msgspec.Meta(min_length=1, max_length=100)]
+Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9-]{0,63}$")]
+"""Names files: letters, digits and -."""
+
+
 class Chapter(Spec, frozen=True, kw_only=True):
     """What every chapter has: the name of its files, its heading, and words of its own."""
 
-    name: str
+    name: Name
     title: str
     words: str = ""
 
 
 class Machine(Spec, frozen=True, kw_only=True):
-    """A system of the catalogue (or a TOML file) and how the model is split over it."""
+    """A system of the catalogue (or a TOML file) and how the model is split over it.
+
+    Paths are relative to the study's folder, which is `here`.
+    """
 
     on: str
     label: str = ""
@@ -40,15 +49,19 @@ class Machine(Spec, frozen=True, kw_only=True):
     def shown(self) -> str:
         return self.label or self.on
 
-    def system(self) -> System:
-        return load_system(Path(self.on) if self.on.endswith(".toml") else self.on)
+    def system(self, here: Path = Path()) -> System:
+        return load_system(here / self.on if self.on.endswith(".toml") else self.on)
 
     def parallel(self) -> Parallel:
-        return Parallel(tp=self.tp, ep=self.ep, dp=self.dp, pp=self.pp)
+        """The degrees; refuses those that do not divide."""
+        try:
+            return Parallel(tp=self.tp, ep=self.ep, dp=self.dp, pp=self.pp)
+        except ValueError as fault:
+            raise BadInput(str(fault)) from None
 
-    def model(self, name: str) -> MoEModel:
+    def model(self, name: str, here: Path = Path()) -> MoEModel:
         """The model, with this machine's number format for its weights."""
-        found = load_model(name)
+        found = load_model(here / name if name.endswith(".json") else name)
         if self.weights is None:
             return found
         number_format(self.weights)
@@ -56,12 +69,15 @@ class Machine(Spec, frozen=True, kw_only=True):
         return msgspec.structs.replace(found, formats=formats)
 
 
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+
+
 class Load(Spec, frozen=True, kw_only=True):
     """The tokens of a step."""
 
-    batch: Natural = 0
-    context: Natural = 0
-    prefill: Natural = 0
+    batch: Tokens = 0
+    context: Tokens = 0
+    prefill: Tokens = 0
 
     def step(self, model: MoEModel) -> Step:
         prefill = self.prefill or (model.image_tokens or 0) * (self.batch == 0)
@@ -77,9 +93,12 @@ class Load(Spec, frozen=True, kw_only=True):
         return ", ".join(parts) or "one image"
 
 
-def ask(model: str, machine: Machine, load: Load) -> Estimate:
+def ask(model: str, machine: Machine, load: Load, here: Path = Path()) -> Estimate:
     """The estimate of a step; refuses what does not fit."""
     from ...simulator import estimate
 
-    shaped = machine.model(model)
-    return estimate(shaped, load.step(shaped), machine.system(), parallel=machine.parallel())
+    shaped, system = machine.model(model, here), machine.system(here)
+    try:
+        return estimate(shaped, load.step(shaped), system, parallel=machine.parallel())
+    except BadInput as fault:
+        raise BadInput(f"{machine.shown}: {fault}") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ...base.units import show
 from ...roofline import bound, fit, operators
 from ...simulator import LANES, simulate
@@ -17,12 +19,13 @@ class Lanes(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="timeline"
     load: Load
 
 
-def lanes(chapter: Lanes, seed: int) -> Section:
+def lanes(chapter: Lanes, seed: int, here: Path) -> Section:
     """The lanes of the first devices, and how busy all of them are."""
     from ..plots.timeline import lanes as draw
 
     machine = chapter.machine
-    model, system, parallel = machine.model(chapter.model), machine.system(), machine.parallel()
+    model, system = machine.model(chapter.model, here), machine.system(here)
+    parallel = machine.parallel()
     table = operators(model, chapter.load.step(model), system, parallel)
     fit(model, table, system, parallel).demand(system)
     timeline, apart = simulate(table, system), bound(table, system)
@@ -39,7 +42,7 @@ def lanes(chapter: Lanes, seed: int) -> Section:
         name=chapter.name,
         title=chapter.title,
         words=tuple(filter(None, (chapter.words, words))),
-        evidence=("simulated",),
+        evidence=(timeline.evidence,),
         tables=(Table(columns=("device", *(f"{lane} busy" for lane in LANES)), rows=rows),),
         figure=draw(timeline, f"{chapter.model} on {machine.shown}, {chapter.load.shown}"),
         data={"seconds": timeline.seconds, "one_after_the_other_s": apart.seconds},

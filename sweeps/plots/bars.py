@@ -5,6 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...roofline import Estimate
+from ...roofline.reasons import (
+    ACTIVATIONS,
+    CACHE,
+    IMBALANCE,
+    KV,
+    LATENCY,
+    LINK,
+    MORE_EXPERTS,
+    TENSOR,
+    WEIGHTS,
+)
 from .style import INK, PALETTE, figure
 
 if TYPE_CHECKING:
@@ -12,6 +23,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEAST_SHARE = 0.01
+COLORS = dict(
+    zip(
+        (MORE_EXPERTS, WEIGHTS, KV, ACTIVATIONS, TENSOR, LINK, LATENCY, IMBALANCE, CACHE),
+        (*(PALETTE[i] for i in (0, 5, 2, 3, 1, 4, 6, 7)), "#8c564b"),
+        strict=True,
+    )
+)
+"""A resource has the same colour in every plot; the two sorts of weights are both blue."""
 
 
 def why(estimates: list[tuple[str, Estimate]], title: str) -> Figure:
@@ -32,7 +51,7 @@ def why(estimates: list[tuple[str, Estimate]], title: str) -> Figure:
         left.invert_yaxis()
         left.set(
             xscale="log",
-            xlim=(min(seconds) / 2, max(seconds) * 8),
+            xlim=(min(seconds) / 2, max(seconds) * 20),
             ylim=(len(names) - 0.4, -0.7),
             xlabel="ms a step",
         )
@@ -48,11 +67,11 @@ def _shares(axes: Axes, estimates: list[Estimate]) -> None:
     ]
     names = list(dict.fromkeys(name for part in shares for name in part))
     large = [n for n in names if any(part.get(n, 0.0) >= LEAST_SHARE for part in shares)]
+    large.sort(key=list(COLORS).index)
     left = [0.0] * len(shares)
-    for i, name in enumerate(large):
+    for name in large:
         width = [100 * part.get(name, 0.0) for part in shares]
-        color = PALETTE[i % len(PALETTE)]
-        axes.barh(range(len(width)), width, left=left, height=0.62, label=name, color=color)
+        axes.barh(range(len(width)), width, left=left, height=0.62, label=name, color=COLORS[name])
         left = [a + b for a, b in zip(left, width, strict=True)]
     rest = [100 - total for total in left]
     if max(rest) > 0.05:

@@ -19,7 +19,7 @@ def loads_before_and_after(
     """Load of each rank over the mean, layer by layer: two `[layers, ranks]` maps on one colour
     scale, and the busiest rank of each layer beside them."""
     relative = [load / load.mean(axis=1, keepdims=True) for load in (before, after)]
-    most = max(float(np.abs(part - 1).max()) for part in relative)
+    most = max(float(np.abs(part - 1).max()) for part in relative) or 0.01
     with figure(9.6, 3.6, ncols=3, width_ratios=(1, 1, 1.1)) as (made, (left, middle, right)):
         for axes, part, name in zip((left, middle), relative, names, strict=True):
             image = axes.imshow(part, cmap="PuOr_r", vmin=1 - most, vmax=1 + most, aspect="auto")

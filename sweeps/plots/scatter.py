@@ -36,6 +36,8 @@ def predicted_against_measured(comparison: Comparison, title: str, seed: int = 0
         left.plot(line, line, color=INK, lw=1)
         for i, (name, least, most) in enumerate(TOKEN_BANDS):
             kept = shown[(tokens[shown] > least) & (tokens[shown] <= most)]
+            if not kept.size:
+                continue
             left.scatter(
                 measured[kept],
                 predicted[kept],

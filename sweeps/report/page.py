@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from ...base import MARKS, MEANING
+import msgspec
+import numpy as np
+
+from ...base import MARKS, MEANING, BadInput
 from ...base.files import write_text
 from ..plots.style import save, svg
 from .section import Section, Table
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
+PAGE = "index.html"
+RESERVED = ("index", "report", "results")
+"""Names of files that every report has: no section may bear one."""
 
 
 def html(title: str, sections: Sequence[Section]) -> str:
@@ -34,35 +43,89 @@ def html(title: str, sections: Sequence[Section]) -> str:
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
     """The same words and tables as Markdown, with the PNG files as pictures."""
-    lines = [f"# {title}"]
+    lines = [f"# {_text(title)}"]
     for section in sections:
-        marks = ", ".join(f"{MARKS[kind]} {kind}" for kind in section.evidence)
-        lines += ["", f"## {section.title}", "", f"*Evidence: {marks}*"]
+        lines += ["", f"## {_text(section.title)}"]
+        if section.evidence:
+            marks = ", ".join(f"{MARKS[kind]} {kind}" for kind in section.evidence)
+            lines += ["", f"*Evidence: {marks}*"]
         for paragraph in section.words:
-            lines += ["", paragraph]
+            lines += ["", _text(paragraph)]
         if section.figure is not None:
-            lines += ["", f"![{section.title}]({section.name}.png)"]
+            lines += ["", f"![{_text(section.title)}]({section.name}.png)"]
         for table in section.tables:
-            lines += ["", *_markdown_table(table)]
+            lines += ["", *_table(table)]
     return "\n".join(lines) + "\n"
 
 
-def _markdown_table(table: Table) -> list[str]:
+def _table(table: Table) -> list[str]:
     def row(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(map(_text, cells)) + " |"
 
-    lines = [row(table.columns), row(["---"] * len(table.columns)), *map(row, table.rows)]
-    return [*lines, "", table.note] if table.note else lines
+    rules = ["---:" if number else "---" for number in table.numeric]
+    lines = [row(table.columns), row(rules), *map(row, table.rows)]
+    return [*lines, "", _text(table.note)] if table.note else lines
+
+
+def _text(words: str) -> str:
+    """Words on one line in which Markdown and HTML find no marks of their own."""
+    line = " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\|\[\]`])", r"\\\1", line)
+
+
+def results(sections: Sequence[Section]) -> str:
+    """The data of the sections as JSON; a number that is none becomes null."""
+    data = {section.name: section.data for section in sections if section.data is not None}
+    return (
+        msgspec.json.format(msgspec.json.encode(data, enc_hook=_builtin), indent=2).decode() + "\n"
+    )
+
+
+def _builtin(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no data of a report")
 
 
 def write(folder: str | Path, title: str, sections: Sequence[Section]) -> Path:
-    """Writes index.html, report.md, results.json and a PNG for each figure; returns the page."""
-    folder = Path(folder)
+    """Writes index.html, report.md, results.json and a PNG for each figure; returns the page.
+
+    All of them or none: see `filling`.
+    """
+    with filling(folder) as beside:
+        fill(beside, title, sections)
+    return Path(folder) / PAGE
+
+
+def fill(folder: Path, title: str, sections: Sequence[Section]) -> None:
+    """The files of a report in a folder that is there."""
     for section in sections:
         if section.figure is not None:
             save(section.figure, folder / f"{section.name}.png")
     write_text(folder / "report.md", markdown(title, sections))
-    results = {section.name: section.data for section in sections if section.data is not None}
-    write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
-    write_text(folder / "index.html", html(title, sections))
-    return folder / "index.html"
+    write_text(folder / "results.json", results(sections))
+    write_text(folder / PAGE, html(title, sections))
+
+
+@contextlib.contextmanager
+def filling(folder: str | Path) -> Iterator[Path]:
+    """A temporary folder beside `folder`; when the block ends without a fault its files move there,
+    the page last, and take the place of those of the same name."""
+    folder = Path(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and not folder.is_dir():
+            raise BadInput("is a file; name a folder for the report", file=folder)
+        beside = tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent)
+    except OSError as fault:
+        raise BadInput(f"cannot be made: {fault.strerror}", file=folder) from None
+    with beside as name:
+        yield Path(name)
+        try:
+            folder.mkdir(exist_ok=True)
+            for path in sorted(
+                Path(name).iterdir(), key=lambda path: (path.name == PAGE, path.name)
+            ):
+                path.replace(folder / path.name)
+        except OSError as fault:
+            raise BadInput(f"cannot be written: {fault.strerror}", file=folder) from None
