@@ -3,9 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+comma := ,
 # Kernels are compiled and disassembled where NVIDIA's wheels exist: Linux on x86-64.
 EXTRAS := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),[gpu$(comma)sass],)
-comma := ,
 CORE := CMakeLists.txt pyproject.toml $(wildcard csrc/*/*)
 
 .DEFAULT_GOAL := help

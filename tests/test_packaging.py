@@ -1,7 +1,12 @@
 """Every part stands in every list: a forgotten one would import here and lack in the wheel."""
 
+import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
+
+import pytest
 
 import moesaic
 
@@ -39,3 +44,15 @@ def test_every_folder_of_modules_is_a_package():
 
 def test_version_is_that_of_the_project():
     assert moesaic.__version__ == CONFIG["project"]["version"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_extras_that_make_installs_exist():
+    """pip only warns about an unknown extra: the main job would then lack its kernels."""
+    told = subprocess.run(
+        ["make", "-n", "-B", ".venv/.core"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    asked = re.findall(r"--editable '\.(?:\[([^]]*)\])?'", told)
+    known = CONFIG["project"]["optional-dependencies"]
+    assert len(asked) == 1
+    assert set(filter(None, asked[0].split(","))) <= known.keys()
