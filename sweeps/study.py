@@ -17,7 +17,7 @@ from .chapters.fpga import Designs, designs
 from .chapters.kernels import Compiled, compiled
 from .chapters.pim import Shared, shared
 from .chapters.placements import Homes, homes
-from .chapters.question import Some
+from .chapters.question import Line, Some
 from .chapters.timelines import Lanes, lanes
 from .report import PAGE, RESERVED, Section, fill, filling
 
@@ -41,7 +41,7 @@ besides also takes `here`, the study's folder, and `out`, the report's."""
 class Study(Spec, frozen=True, kw_only=True):
     """A title and chapters in the order of the report; one seed for all of them."""
 
-    title: str
+    title: Line
     chapter: Some[AnyChapter]
     seed: Seed = 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...base import BadInput
-from ...kernels import build, gate, kernel
+from ...kernels import Build, build, gate, kernel
 from ...kernels.compiled.build import INSTALL
 from ..report.section import Section, Table
 from .question import Chapter, Some
@@ -23,33 +23,31 @@ COLUMNS = ("configuration", "architecture", "registers", "spilled", "shared memo
 def compiled(chapter: Compiled, seed: int) -> Section:
     """Registers, spills, shared memory and occupancy of every build, by the compiler's report."""
     made = kernel(chapter.kernel)
-    rows = []
+    configs = chapter.configs or tuple(made.configs)
     try:
-        for config in chapter.configs or tuple(made.configs):
-            for arch in chapter.arches:
-                built = build(made, config, arch)
-                verdict, used = gate(built), built.resources
-                room = f"{verdict.blocks}, held by {verdict.limiter}"
-                rows.append(
-                    (
-                        config,
-                        arch,
-                        str(used.registers),
-                        f"{used.spill_store_bytes + used.spill_load_bytes} B",
-                        f"{built.dynamic_shared_bytes + used.static_shared_bytes} B",
-                        room if verdict.launchable else f"none: {'; '.join(verdict.refusals)}",
-                    )
-                )
+        builds = [build(made, config, arch) for config in configs for arch in chapter.arches]
     except BadInput as fault:
         if INSTALL not in fault.what:
             raise
-        skipped = f"Skipped: {fault}."
-        return _section(chapter, (skipped,), ())
+        return _section(chapter, (f"Skipped: {fault}.",), ())
+    names = [(config, arch) for config in configs for arch in chapter.arches]
     words = (
-        f"{made.does}. Compiled by {built.compiler} without a GPU: the same cubin runs on one. "
+        f"{made.does}. Compiled by {builds[0].compiler} without a GPU: the same cubin runs on one. "
         "Nothing was launched, so nothing here is a time."
     )
-    return _section(chapter, (words,), tuple(rows))
+    rows = tuple((*name, *_limits(built)) for name, built in zip(names, builds, strict=True))
+    return _section(chapter, (words,), rows)
+
+
+def _limits(built: Build) -> tuple[str, ...]:
+    verdict, used = gate(built), built.resources
+    room = f"{verdict.blocks}, held by {verdict.limiter}"
+    return (
+        str(used.registers),
+        f"{used.spill_store_bytes + used.spill_load_bytes} B",
+        f"{built.dynamic_shared_bytes + used.static_shared_bytes} B",
+        room if verdict.launchable else f"none: {'; '.join(verdict.refusals)}",
+    )
 
 
 def _section(

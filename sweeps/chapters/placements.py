@@ -53,8 +53,11 @@ def homes(chapter: Homes, seed: int, here: Path, out: Path | None) -> Section:
         f"({learn.tokens} tokens) and is scored on the other ({fresh.tokens}). On those unseen "
         f"tokens {last} has a busiest rank {saved:.1%} below {first}'s, averaged over the layers."
     )
-    if out is not None:
+    equal = routing.experts % chapter.ranks == 0
+    if out is not None and equal:
         sglang.write(out / f"{chapter.name}.json", placements[last])
+    if not equal:
+        words += " No file for an engine: SGLang wants equally many experts on each rank."
     return Section(
         name=chapter.name,
         title=chapter.title,

@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Some = Annotated[tuple[T, ...], msgspec.Meta(min_length=1, max_length=100)]
-Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9-]{0,63}$")]
+Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9-]{0,63}\\Z")]
 """Names files: letters, digits and -."""
+Line = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*\Z", max_length=200)]
+Words = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=4000)]
 
 
 class Chapter(Spec, frozen=True, kw_only=True):
     """What every chapter has: the name of its files, its heading, and words of its own."""
 
     name: Name
-    title: str
-    words: str = ""
+    title: Line
+    words: Words = ""
 
 
 class Machine(Spec, frozen=True, kw_only=True):
@@ -38,7 +40,7 @@ class Machine(Spec, frozen=True, kw_only=True):
     """
 
     on: str
-    label: str = ""
+    label: Line = ""
     tp: Count = 1
     ep: Count = 1
     dp: Count = 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEAST_SHARE = 0.01
-COLORS = dict(
+COLORS: dict[str, str] = dict(
     zip(
         (MORE_EXPERTS, WEIGHTS, KV, ACTIVATIONS, TENSOR, LINK, LATENCY, IMBALANCE, CACHE),
         (*(PALETTE[i] for i in (0, 5, 2, 3, 1, 4, 6, 7)), "#8c564b"),

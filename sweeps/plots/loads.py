@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,14 @@ def loads_before_and_after(
     relative = [load / load.mean(axis=1, keepdims=True) for load in (before, after)]
     most = max(float(np.abs(part - 1).max()) for part in relative) or 0.01
     with figure(9.6, 3.6, ncols=3, width_ratios=(1, 1, 1.1)) as (made, (left, middle, right)):
-        for axes, part, name in zip((left, middle), relative, names, strict=True):
-            image = axes.imshow(part, cmap="PuOr_r", vmin=1 - most, vmax=1 + most, aspect="auto")
+        scale: Any = {"cmap": "PuOr_r", "vmin": 1 - most, "vmax": 1 + most, "aspect": "auto"}
+        images = [
+            axes.imshow(part, **scale) for axes, part in zip((left, middle), relative, strict=True)
+        ]
+        for axes, name in zip((left, middle), names, strict=True):
             axes.grid(False)
             axes.set(xlabel="rank", ylabel="MoE layer", title=name)
-        made.colorbar(image, ax=[left, middle], label="load / mean", shrink=0.9)
+        made.colorbar(images[0], ax=[left, middle], label="load / mean", shrink=0.9)
         for i, (part, name) in enumerate(zip(relative, names, strict=True)):
             busiest = part.max(axis=1)
             label = f"{name}: {busiest.mean():.3f} on average"

@@ -75,8 +75,9 @@ def _write_powers_plainly(made: Figure) -> None:
 
     for axes in made.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            if axis.get_scale() == "log":
+            if isinstance(axis.get_major_formatter(), LogFormatterSciNotation):
                 axis.set_major_formatter(Plain())
+            if isinstance(axis.get_minor_formatter(), LogFormatterSciNotation):
                 axis.set_minor_formatter(Plain(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
 
 
