@@ -47,17 +47,10 @@ def numbers(text: str, key: str) -> list[int]:
 
 def model_of(name: str, weights: str | None) -> MoEModel:
     """The model, with its weights in another number format if one is named."""
-    import msgspec
-
-    from ..base import number_format
+    from ..sweeps.chapters.question import with_weights
     from ..workload.load import model
 
-    found = model(name)
-    if weights is None:
-        return found
-    number_format(weights)
-    formats = msgspec.structs.replace(found.formats, weights=weights, experts=weights)
-    return msgspec.structs.replace(found, formats=formats)
+    return with_weights(model(name), weights)
 
 
 def split_of(tp: int, dp: int, ep: int, pp: int) -> Parallel:

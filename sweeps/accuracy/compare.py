@@ -87,6 +87,8 @@ def compare(
     """
     if what not in KINDS:
         raise unknown("comparison", what, KINDS, key="--what")
+    if seed < 0:
+        raise BadInput("must not be negative", key="--seed", value=seed)
     predict, name = _model(model)
     table = _table(what, on, folder)
     device = load_device(table.system)
@@ -106,11 +108,10 @@ def _table(what: str, on: str, folder: str | Path | None) -> Measurements:
         if on not in ("", "local"):
             raise BadInput("times this machine: leave --on away", key="--what cpu", value=on)
         return measure()
-    table = load(what, on or None, folder)
-    if not table.system:
-        known = ", ".join(systems(what, folder))
-        raise BadInput(f"name the device that was timed, one of {known}", key="--on")
-    return table
+    known = systems(what, folder)
+    if not on and len(known) > 1:
+        raise BadInput(f"name the device that was timed, one of {', '.join(known)}", key="--on")
+    return load(what, on or None, folder)
 
 
 def _model(model: str | Model) -> tuple[Model, str]:

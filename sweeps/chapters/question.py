@@ -63,12 +63,18 @@ class Machine(Spec, frozen=True, kw_only=True):
 
     def model(self, name: str, here: Path = Path()) -> MoEModel:
         """The model, with this machine's number format for its weights."""
-        found = load_model(here / name if name.endswith(".json") else name)
-        if self.weights is None:
-            return found
-        number_format(self.weights)
-        formats = msgspec.structs.replace(found.formats, weights=self.weights, experts=self.weights)
-        return msgspec.structs.replace(found, formats=formats)
+        return with_weights(
+            load_model(here / name if name.endswith(".json") else name), self.weights
+        )
+
+
+def with_weights(model: MoEModel, weights: str | None) -> MoEModel:
+    """The model with its weights, experts too, in another number format if one is named."""
+    if weights is None:
+        return model
+    number_format(weights)
+    formats = msgspec.structs.replace(model.formats, weights=weights, experts=weights)
+    return msgspec.structs.replace(model, formats=formats)
 
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
