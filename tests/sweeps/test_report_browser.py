@@ -53,7 +53,8 @@ def test_a_click_sorts_by_value_and_nothing_complains(tmp_path):
         ],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    found = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout)[1])
+    (probe,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout)
+    found = json.loads(probe)
     up = ["869 us", "7.7 ms", "221 ms", "1.2 s", "-"]
     down = ["1.2 s", "221 ms", "7.7 ms", "869 us", "-"]
     assert found["orders"][0] == list(times)

@@ -26,7 +26,7 @@ def test_the_shipped_study_parses_and_uses_every_kind_of_chapter():
 
 
 def test_a_small_study_runs_end_to_end(study, tmp_path):
-    told = []
+    told: list[str] = []
     page = run(study, tmp_path / "out", told.append)
     names = ["machines", "roof", "timeline", "loads", "gemm"]
     files = {path.name for path in page.parent.iterdir()}

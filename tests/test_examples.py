@@ -1,0 +1,46 @@
+"""The examples run as they stand and say what they promise."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def printed(name, *words):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *words],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_why_is_it_slow_names_the_limiter_and_its_largest_reasons():
+    first, *reasons = printed("why_is_it_slow.py").splitlines()
+    assert "limited by weights from memory (bound)" in first
+    shares = [float(reason.split("%")[0]) for reason in reasons]
+    assert len(shares) == 5
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_placement_api_writes_a_better_map_that_holds_every_expert(tmp_path):
+    out = tmp_path / "map.json"
+    before, after = re.findall(r"at ([\d.]+) of", printed("placement_api.py", str(out)))
+    assert 1 <= float(after) < float(before)
+    rows = json.loads(out.read_text())["physical_to_logical_map"]
+    assert all(sorted(row) == list(range(16)) for row in rows)
+
+
+def test_million_points_keeps_the_limit():
+    first, *machines = printed("million_points.py").splitlines()
+    assert int(first.split()[0]) >= 1_000_000
+    assert len(machines) == 9
+    assert all(float(ms) <= 30 for ms in re.findall(r"([\d.]+) ms, context", "\n".join(machines)))
+
+
+def test_every_example_has_a_test():
+    names = {path.name for path in EXAMPLES.glob("*.py")}
+    assert names == set(re.findall(r"\w+\.py", Path(__file__).read_text()))
