@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..accuracy import Comparison, ErrorRow, compare
 from ..report.section import Section, Table
 from .question import Chapter
@@ -42,6 +44,12 @@ def comparison_section(
             "even load and weights from memory, while skewed loads touch fewer experts and small "
             "weights stay in the cache."
         )
+    if "spread" in comparison.table.columns:
+        spread = float(np.median(comparison.table["spread"]))
+        facts.append(
+            f"The repeats of a row spread by {spread:.0%} (interquartile range over median, median "
+            "over the rows); other work on the machine makes times long and spreads wide."
+        )
     return Section(
         name=name,
         title=title,
@@ -64,11 +72,11 @@ def error_table(rows: list[ErrorRow], note: str = "") -> Table:
 
 
 def error_cells(row: ErrorRow) -> tuple[str, ...]:
-    return (
-        row.band,
-        str(row.rows),
+    """The row as text; what it has no number for is a dash."""
+    shown = (
         f"{row.signed:+.1%}",
         f"{row.mape:.1%}",
         f"{row.median_ape:.1%}",
         f"{row.spearman:.3f}",
     )
+    return (row.band, str(row.rows), *("-" if "nan" in text else text for text in shown))

@@ -32,8 +32,8 @@ def compiled(chapter: Compiled, seed: int) -> Section:
         return _section(chapter, (f"Skipped: {fault}.",), ())
     names = [(config, arch) for config in configs for arch in chapter.arches]
     words = (
-        f"{made.does}. Compiled by {builds[0].compiler} without a GPU: the same cubin runs on one. "
-        "Nothing was launched, so nothing here is a time."
+        f"{made.does[0].upper()}{made.does[1:]}. Compiled by {builds[0].compiler} without a GPU: "
+        "the same cubin runs on one. Nothing was launched, so nothing here is a time."
     )
     rows = tuple((*name, *_limits(built)) for name, built in zip(names, builds, strict=True))
     return _section(chapter, (words,), rows)

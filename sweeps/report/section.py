@@ -28,7 +28,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _is_number(cell: str) -> bool:
-    return cell in ("-", "nan", "nan%") or NUMBER.fullmatch(cell) is not None
+    return cell in ("-", "nan") or NUMBER.fullmatch(cell) is not None
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
