@@ -38,7 +38,7 @@ def unknown(kind: str, name: str, known: Iterable[str], *, key: str | None = Non
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     if near:
         advice = f"did you mean {' or '.join(near)}?"
-    elif len(names) <= 12:
+    elif len(names) <= 24:
         advice = f"known: {', '.join(names)}"
     else:
         advice = f"there are {len(names)}; list them with the `list` command"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,11 @@ MEBIBYTE = 2**20
 
 
 def read_bounded(path: str | Path, most_bytes: int = 64 * MEBIBYTE) -> bytes:
-    """The whole file, refused with one sentence when it is missing, a folder, or too large."""
+    """The whole file, refused with one sentence when it is missing, no plain file, or too large."""
     path = Path(path)
     try:
+        require_plain(path)
         size = path.stat().st_size
-        if path.is_dir():
-            raise BadInput("is a folder; name a file", file=path)
         if size > most_bytes:
             raise BadInput(
                 f"holds {size} bytes; at most {most_bytes} are read from such a file", file=path
@@ -32,6 +32,15 @@ def read_bounded(path: str | Path, most_bytes: int = 64 * MEBIBYTE) -> bytes:
     if len(data) > most_bytes:
         raise BadInput(f"gives more than {most_bytes} bytes", file=path)
     return data
+
+
+def require_plain(path: Path) -> None:
+    """Refuses folders, and pipes and devices, which may never end. OSError where it is missing."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise BadInput("is a folder; name a file", file=path)
+    if not stat.S_ISREG(mode):
+        raise BadInput("is a pipe or a device; name a plain file", file=path)
 
 
 def read_text(path: str | Path, most_bytes: int = 64 * MEBIBYTE) -> str:
@@ -47,14 +56,17 @@ def writing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`; renamed onto it when the block ends without a fault.
 
     Readers see the old file or the whole new one, never a part. Raises BadInput when the folder
-    cannot be written.
+    cannot be written, and for what a rename would destroy: folders, pipes, devices (`/dev/null`).
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            require_plain(path)
+        target = path.resolve()  # through a link, which stays
+        target.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays: writers such as matplotlib choose the format by it.
         handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+            prefix=f".{path.stem}.", suffix=path.suffix, dir=target.parent
         )
         os.close(handle)
     except OSError as fault:
@@ -63,7 +75,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     try:
         yield beside
         beside.chmod(0o644)
-        beside.replace(path)
+        beside.replace(target)
     except OSError as fault:
         raise BadInput(f"cannot be written: {_reason(fault)}", file=path) from None
     finally:

@@ -15,6 +15,7 @@ Columns = dict[str, np.ndarray[Any, Any]]
 """Equally long one-dimensional arrays by name: numbers, or objects where a column holds text."""
 
 MOST_ROWS = 200_000_000
+MOST_TEXT_BYTES = 2**30
 _KINDS = {
     "int": ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"),
     "float": ("FLOAT", "DOUBLE"),
@@ -82,8 +83,19 @@ def read(
                 )
             if name in types and types[name] not in _KINDS[kind]:
                 raise BadInput(f"must hold {kind}, holds {types[name]}", file=path, key=name)
-        names = ", ".join(f'"{name}"' for name in kinds if name in types)
+        held = [name for name in kinds if name in types]
+        if not held:
+            raise BadInput(
+                f"holds none of the columns {', '.join(kinds)}; it holds {', '.join(types)}",
+                file=path,
+            )
+        names = ", ".join(f'"{name}"' for name in held)
+        texts = "+".join(f'coalesce(strlen("{n}"), 0)' for n in held if types[n] == "VARCHAR")
         try:
+            # A dictionary packs one long text for millions of rows into a few bytes.
+            total = f"SELECT sum({texts or 0}) FROM read_parquet({file})"
+            if ((connection.execute(total).fetchone() or [0])[0] or 0) > MOST_TEXT_BYTES:
+                raise BadInput(f"holds more than {MOST_TEXT_BYTES} bytes of text", file=path)
             result = connection.execute(f"SELECT {names} FROM read_parquet({file}) WHERE {where}")
             columns = result.fetchnumpy()
         except (duckdb.Error, UnicodeDecodeError, MemoryError) as fault:

@@ -79,6 +79,7 @@ def load_toml(path: str | Path) -> dict[str, Any]:
 def build(kind: type[S], data: dict[str, Any], file: str | Path | None = None) -> S:
     """A struct of type `kind` from plain tables; every fault names file, key and value."""
     sources: dict[str, str] = {}
+    plain: dict[str, Any] = {}
     try:
         plain = {key: _plain(node, key, unit_of(key), sources, file) for key, node in data.items()}
         if sources and "sources" in getattr(kind, "__struct_fields__", ()):

@@ -60,7 +60,9 @@ def _scale(written: str, unit: str) -> float | None:
     squared = {"mm2": 1e-6, "um2": 1e-12, "cm2": 1e-4, "m2": 1.0}
     if unit == "m2":
         return squared.get(written)
-    spellings = {unit.replace("B", "b"): 0.125, unit.replace("FLOP", "OP"): 1.0, unit: 1.0}
+    # Eight bits are a byte; per bit is eight times per byte.
+    bits = 8.0 if unit.endswith("/B") else 0.125
+    spellings = {unit.replace("B", "b"): bits, unit.replace("FLOP", "OP"): 1.0, unit: 1.0}
     for base, factor in spellings.items():
         if written.endswith(base) and written[: -len(base)] in _PREFIX:
             return _PREFIX[written[: -len(base)]] * factor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def _parsed(data: bytes, path: Path) -> dict[str, Array]:
         raise BadInput("is empty; the first line names the columns", file=path) from None
     names = [name.strip() for name in header]
     if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(names).items() if times > 1)
         raise BadInput("names a column twice", file=path, key=twice)
     rows = [row for row in rows if row]
     for i, row in enumerate(rows):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..base import number_format, unknown
-from ..base.dtypes import ALIASES
+from ..base import unknown
+from ..base.dtypes import ALIASES, DTYPES
 from .config_fields import Fields
 from .config_keys import Family
 from .model import Formats
@@ -23,7 +23,8 @@ def formats_of(fields: Fields, family: Family) -> Formats:
         key, name = found
         if not isinstance(name, str):
             raise fields.fault("must be the name of a number format", key, name)
-        number_format(name)
+        if ALIASES.get(name, name) not in DTYPES:
+            raise fields.fault(unknown("number format", name, [*DTYPES, *ALIASES]).what, key)
         plain = ALIASES.get(name, name)
     quantized = fields.raw("quantization_config")
     if quantized is None:
@@ -51,7 +52,8 @@ def _quantized(fields: Fields, table: dict[str, Any]) -> str:
         return known[bits]
     if not isinstance(method, str):
         raise fields.fault("must name a method: fp8, mxfp4, gptq or awq", key, method)
-    raise unknown("quantisation method", method, ["fp8", "mxfp4", "gptq", "awq"], key=key)
+    fault = unknown("quantisation method", method, ["fp8", "mxfp4", "gptq", "awq"])
+    raise fields.fault(fault.what, key)
 
 
 def _keeps_attention(table: dict[str, Any]) -> bool:

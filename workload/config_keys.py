@@ -100,6 +100,8 @@ LIMITS = MappingProxyType(
 )
 """The largest sizes that are believed; of all others `LARGEST`. Expert ids must fit int16."""
 LARGEST = 2**24
+MOST_EXPERTS = 2**20
+"""Of all layers together: a step keeps several numbers for each of them."""
 MOST_BYTES = 4 * 2**20
 
 

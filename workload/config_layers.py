@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from .config_fields import Fields
-from .config_keys import EXPERT_STEPS, Family
+from .config_keys import EXPERT_STEPS, MOST_EXPERTS, Family
 from .model import Dense, Experts, Gqa, LinearAttention, Mamba, Mixer, Mla
 
 Side = Literal["decoder", "encoder"]
@@ -144,6 +144,12 @@ def _experts(fields: Fields, family: Family, layers: int, gated: bool) -> list[E
         shared = [n * width for n, width in zip(number, each, strict=True)]
     residual = fields.count("hidden") if fields.flag("residual", False) else 0
     counts, top_ks = fields.per_layer("experts", layers), fields.per_layer("top_k", layers)
+    if sum(counts) > MOST_EXPERTS:
+        raise fields.fault(
+            f"of all layers together may be at most {MOST_EXPERTS}",
+            (fields.find("experts") or ("experts",))[0],
+            sum(counts),
+        )
     if (wrong := [i for i in range(layers) if top_ks[i] > counts[i]]) != []:
         i = wrong[0]
         raise fields.fault(
@@ -167,7 +173,8 @@ def _expert_layers(fields: Fields, family: Family, side: Side, layers: int) -> l
     """Which layers hold experts: a list of them, a period with an offset, or steps."""
     listed = fields.raw("moe_layers")
     if isinstance(listed, list):
-        return [i in listed for i in range(layers)]
+        numbers = {i for i in listed if isinstance(i, int)}
+        return [i in numbers for i in range(layers)]
     first = fields.whole("first_k_dense_replace", fields.raw("first_k_dense_replace") or 0)
     dense = fields.raw("mlp_only_layers") or []
     if not isinstance(dense, list):

@@ -31,9 +31,12 @@ def model(name_or_path: str | Path) -> MoEModel:
     if text in names():
         return _bundled(text)
     path = Path(text)
-    if path.is_dir():
-        path = path / "config.json"
-    if path.suffix == ".json" or path.exists():
+    try:
+        path = path / "config.json" if path.is_dir() else path
+        there = path.exists()
+    except OSError:  # too long to be a path
+        there = False
+    if there or path.suffix == ".json":
         return read_config(path)
     raise unknown("model", text, names())
 

@@ -18,6 +18,9 @@ from .trace import RoutingTrace, count_experts
 
 Floats = NDArray[np.float64]
 
+MOST_CELLS = 2**26
+"""Of a table of pairs of experts: half a gigabyte, of which a few are held at once."""
+
 
 def imbalance(loads: Floats) -> Floats:
     """Busiest over mean load along the last axis; nan where nothing was routed."""
@@ -41,7 +44,7 @@ def rank_loads(loads: Floats, ranks: int) -> Floats:
 
 def co_activation(trace: RoutingTrace) -> NDArray[np.int64]:
     """Tokens that took both experts: `[layers, experts, experts]`; the diagonal holds loads."""
-    out = np.zeros((len(trace.layers), trace.experts, trace.experts), np.int64)
+    out = _no_pairs(len(trace.layers), trace.experts)
     for a in range(trace.top_k):
         for b in range(trace.top_k):
             out += _pairs(trace.expert_ids[:, :, a], trace.expert_ids[:, :, b], trace.experts)
@@ -55,11 +58,22 @@ def transitions(trace: RoutingTrace, *, every: bool = False) -> NDArray[np.int64
     """
     here, after = trace.expert_ids[:, :-1], trace.expert_ids[:, 1:]
     choices = range(trace.top_k) if every else range(1)
-    out = np.zeros((here.shape[1], trace.experts, trace.experts), np.int64)
+    out = _no_pairs(here.shape[1], trace.experts)
     for a in choices:
         for b in choices:
             out += _pairs(here[:, :, a], after[:, :, b], trace.experts)
     return out
+
+
+def _no_pairs(columns: int, experts: int) -> NDArray[np.int64]:
+    """Zeros `[columns, experts, experts]`; a file of a few bytes may claim 32767 experts."""
+    if columns * experts**2 > MOST_CELLS:
+        raise BadInput(
+            f"asks for pairs of {experts} experts in {columns} layers, {columns * experts**2} "
+            f"numbers; at most {MOST_CELLS} are kept",
+            key="trace",
+        )
+    return np.zeros((columns, experts, experts), np.int64)
 
 
 def _pairs(a: NDArray[np.int16], b: NDArray[np.int16], experts: int) -> NDArray[np.int64]:

@@ -10,6 +10,8 @@ from ..base import BadInput
 from .trace import RoutingTrace
 
 MOST_IDS = 2**31
+MOST_LAYERS = 4096
+MOST_EXPERTS = 2**24
 _BLOCK = 2**22
 
 
@@ -74,6 +76,11 @@ def zipf(
     if layers < 1 or not 0 <= exponent < 100:
         key, value = ("layers", layers) if layers < 1 else ("exponent", exponent)
         raise BadInput("must be positive (an exponent below 100)", key=key, value=value)
+    most = min(MOST_LAYERS, MOST_EXPERTS // experts)
+    if layers > most:
+        raise BadInput(
+            f"must lie between 1 and {most} for {experts} experts", key="layers", value=layers
+        )
     weights = zipf_weights(experts, exponent)
     rng = np.random.default_rng([seed, 1])
     rows = np.stack([rng.permutation(weights) for _ in range(layers)])

@@ -1,5 +1,7 @@
 """Files are read with a limit and written whole or not at all."""
 
+import os
+
 import pytest
 
 from moesaic.base import BadInput
@@ -43,6 +45,27 @@ def test_what_cannot_be_read_is_refused(tmp_path):
         read_bounded(tmp_path / "large", most_bytes=10)
     with pytest.raises(BadInput, match="UTF-8"):
         read_text(tmp_path / "latin")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_devices_are_neither_waited_for_nor_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for name in (pipe, "/dev/null"):
+        with pytest.raises(BadInput, match="pipe or a device"):
+            read_bounded(name)
+    with pytest.raises(BadInput, match="pipe or a device"):
+        write_text(pipe, "x")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_link_stays_where_its_file_is_written(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
 
 
 def test_a_hash_knows_where_its_parts_end():

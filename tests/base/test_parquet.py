@@ -1,5 +1,6 @@
 """Parquet columns come back as they went, and a file that claims otherwise is refused."""
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -68,7 +69,26 @@ def test_a_damaged_file_gives_columns_or_one_sentence(file, data):
     broken = file.with_name("broken.parquet")
     broken.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
     try:
-        answer = set(parquet.read(broken, {"n": "int", "s": "text"}))
+        answer: set[object] = set(parquet.read(broken, {"n": "int", "s": "text"}))
     except BadInput as fault:
         answer = {str(fault).count("\n")}
     assert answer in ({"n", "s"}, {0})
+
+
+def test_a_long_text_for_many_rows_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "bomb.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(
+            "COPY (SELECT repeat('x', 100000) AS word FROM range(20000)) "
+            f"TO '{path}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+    assert path.stat().st_size < 100_000
+    with pytest.raises(BadInput, match="bytes of text"):
+        parquet.read(path, {"word": "text"})
+
+
+def test_a_file_without_any_wanted_column_says_what_it_holds(tmp_path):
+    path = tmp_path / "other.parquet"
+    parquet.write(path, {"a": [1, 2]}, {})
+    with pytest.raises(BadInput, match="none of the columns tokens; it holds a"):
+        parquet.read(path, {"tokens": "int"}, optional=["tokens"])

@@ -18,6 +18,7 @@ from moesaic.base.units import parse, show, unit_of
         ("624 TOP/s", "FLOP/s", 624e12),
         ("0.8us", "s", 0.8e-6),
         ("27.84 pJ/B", "J/B", 27.84e-12),
+        ("3.48 pJ/b", "J/B", 27.84e-12),
         ("814 mm2", "m2", 814e-6),
         ("1.98 GHz", "Hz", 1.98e9),
         ("12", "W", 12.0),

@@ -79,6 +79,13 @@ def test_parquet_gives_back_what_was_written(tmp_path, seed):
         assert np.array_equal(getattr(trace, name), getattr(again, name)), name
 
 
+def test_a_trace_that_could_not_be_read_again_is_not_written(tmp_path):
+    wide = synthetic.uniform(16, 8, 1, 2049, seed=0)
+    with pytest.raises(BadInput, match="16392 columns"):
+        readers.write_parquet_trace(wide, tmp_path / "wide.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_router_logits_become_their_top_k(tmp_path):
     logits = np.random.default_rng(1).normal(size=(3, 50, 8)).astype(np.float32)
     layers = {f"arr_{i}": row for i, row in enumerate(logits)}
@@ -126,6 +133,8 @@ def header(descr: str = "'<i2'", shape: str = "(3, 2, 2)", body: bytes = bytes(2
     [
         (header(shape="(5000000000,)"), "claims 10000000000 bytes in its header but holds 24"),
         (header(shape="(3, 2)"), "claims 12 bytes"),
+        (header(shape=f"({', '.join(['1'] * 99)}, 12)"), "impossible shape"),
+        (header(shape="(0, 999999999999999999, 999999999999999999)", body=b""), "impossible"),
         (header(descr="'|O'"), "objects"),
         (header(descr="[('a', '<i2')]"), "no plain array"),
         (header(descr="'<M8'"), "where whole numbers"),
@@ -195,6 +204,7 @@ def test_a_trace_that_cannot_be_is_refused(tmp_path, change, words):
     [
         (np.full((2, 3, 4), np.nan, np.float32), 2, "finite"),
         (np.full((2, 3, 4), np.inf, np.float32), 2, "finite"),
+        (np.full((2, 3, 4), 1e300), 2, "finite"),
         (np.ones((2, 3, 4), np.float32), 5, "between 1 and the 4"),
         (np.ones((2, 3, 4), np.float32), None, "state how many"),
         (np.ones((2, 3, 4), np.int64), 2, "needs floats"),

@@ -175,3 +175,10 @@ def test_what_one_token_or_one_layer_cannot_tell_is_refused():
         statistics.repetition(trace.select(np.array([2])))
     with pytest.raises(BadInput, match="between 1 and 5"):
         statistics.touched_share(trace, 6)
+
+
+def test_pairs_of_more_experts_than_memory_holds_are_refused():
+    trace = synthetic.uniform(32767, 1, 4, 2, seed=1)
+    for table in (statistics.transitions, statistics.co_activation):
+        with pytest.raises(BadInput, match="32767 experts"):
+            table(trace)

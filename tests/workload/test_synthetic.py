@@ -118,6 +118,11 @@ def test_few_tokens_meet_as_many_experts_as_the_recorded_times_say():
         assert touched == pytest.approx(recorded, abs=0.03)
 
 
+def test_more_layers_than_memory_holds_are_refused():
+    with pytest.raises(BadInput, match="layers: must lie between 1 and 512"):
+        synthetic.zipf(32767, 2, 1, 100_000, 0.0, seed=0)
+
+
 def test_a_steeper_law_loads_the_busiest_rank_more():
     heavy = [
         busiest_rank(power_law_loads(4096, 8, 128, a, ep=8, draws=50, seed=1), 8).sum(axis=1).mean()

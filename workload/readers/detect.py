@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...base import BadInput, unknown
+from ...base.files import require_plain
 from ..counts import RoutingCounts
 from ..trace import RoutingTrace
 from .count_files import read_fiddler_counts, read_olmoe_counts
@@ -98,8 +99,7 @@ def load(path: str | Path, *, part: str | None = None, top_k: int | None = None)
 
 def _head(path: Path) -> Head:
     try:
-        if path.is_dir():
-            raise BadInput("is a folder; name a file", file=path)
+        require_plain(path)
         with path.open("rb") as stream:
             start = stream.read(4096)
         if not start.startswith(b"PK"):

@@ -49,8 +49,11 @@ def read_router_logits(
         raise BadInput(
             f"must lie between 1 and the {experts} experts", file=path, key="top_k", value=top_k
         )
-    if not np.isfinite(stacked).all():
-        raise BadInput("holds a number that is not finite", file=path, key="router logits")
+    # The weights are computed in 32 bits.
+    if not (np.abs(stacked) <= np.finfo(np.float32).max).all():
+        raise BadInput(
+            "holds a number that is not finite in 32 bits", file=path, key="router logits"
+        )
     chosen = [_choose(layer, top_k, renormalise) for layer in stacked]
     try:
         return RoutingTrace(

@@ -125,7 +125,10 @@ def _array(data: bytes, path: str | Path, member: str | None) -> Array:
         raise fault(f"claims {claimed} bytes in its header but holds {there}")
     order = "F" if match[2] == b"True" else "C"
     flat = np.frombuffer(data, dtype, offset=start + length)
-    return flat.reshape(shape, order=order)  # type: ignore[call-overload,no-any-return]
+    try:
+        return flat.reshape(shape, order=order)  # type: ignore[call-overload,no-any-return]
+    except ValueError:  # too many axes, or axes that are vast beside an empty one
+        raise fault(f"has the impossible shape {shape[:4]}...") from None
 
 
 def _product(shape: tuple[int, ...]) -> int:

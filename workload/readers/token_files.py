@@ -125,6 +125,11 @@ def write_parquet_trace(trace: RoutingTrace, path: str | Path) -> None:
         domain_names=trace.domain_names,
         source=trace.source,
     )
+    if len(trace.layers) * trace.top_k > MOST_GRID:
+        raise BadInput(
+            f"would need {len(trace.layers) * trace.top_k} columns; at most {MOST_GRID} are read",
+            file=path,
+        )
     columns: dict[str, NDArray[Any]] = {}
     for kind, values in (("expert", trace.expert_ids), ("weight", trace.weights)):
         if values is not None:
