@@ -24,8 +24,9 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command("simulate", "a step in time on every device: a timeline for Perfetto"),
     "fpga": Command("fpga", "published FPGA accelerators: list, estimate"),
     "place": Command("place", "where experts live: solve, check, compare"),
-    "kernel": Command("kernel", "real CUDA kernels: list, build"),
+    "kernel": Command("kernel", "real CUDA kernels: list, build, check"),
     "compare": Command("compare", "predictions held against measurements, signed errors"),
+    "calibrate": Command("calibrate", "constants of the tile model from measurements"),
     "run": Command("run", "a whole study: STUDY.toml in, report out"),
     "model": Command("model", "MoE models: list, show"),
     "hardware": Command("hardware", "machines: list, show, check"),
@@ -88,8 +89,11 @@ def _run(name: str, words: list[str]) -> int:
     import typer
 
     app = importlib.import_module(f".{COMMANDS[name].file}", __package__).app
+    # Typer's own completion would be installed for a program called `moesaic NAME`.
+    command = typer.main.get_command(app)
+    command.params = [p for p in command.params if "completion" not in str(p.name)]
     try:
-        typer.main.get_command(app).main(words, prog_name=f"moesaic {name}")
+        command.main(words, prog_name=f"moesaic {name}")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     return 0

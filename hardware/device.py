@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..base import BadInput, Count, NonNegative, Positive, Spec, number_format
+from ..base import DTYPES, BadInput, Count, NonNegative, Positive, Spec, number_format
 from .memory import Memory
 
 
@@ -35,6 +35,10 @@ class Device(Spec, frozen=True, kw_only=True):
         peaks = self.peak_flops_per_s
         if not peaks:
             raise ValueError("`peak_flops_per_s` must name at least one number format")
+        if wrong := peaks.keys() - PEAKS:
+            raise ValueError(
+                f"`peak_flops_per_s` names {min(wrong)!r}; allowed are {', '.join(sorted(PEAKS))}"
+            )
         if "bf16" in peaks and "fp8" in peaks:
             ratio = peaks["fp8"] / peaks["bf16"]
             # Vendors print sparse peaks beside dense ones; a wrong pick shows in this ratio.
@@ -59,6 +63,9 @@ class Device(Spec, frozen=True, kw_only=True):
             key="peak_flops_per_s",
         )
 
+
+PEAKS = {"fp64", *(form.compute for form in DTYPES.values())}
+"""The formats that a peak may be stated for: what products are computed in."""
 
 _WIDER = {
     "fp4": ("fp8", "bf16", "fp32"),

@@ -94,11 +94,12 @@ def _parts(data: dict[str, Any], path: Path) -> dict[str, Any]:
     data = dict(data)
     if isinstance(data.get("devices"), list):
         data["sources"] = _count_sources(data)
-        data["devices"] = [
-            one for i, entry in enumerate(data["devices"]) for one in _copies(entry, path, i)
-        ]
-        if len(data["devices"]) > MOST_DEVICES:
-            raise BadInput(f"may hold at most {MOST_DEVICES} devices", file=path, key="devices")
+        devices: list[Any] = []
+        for i, entry in enumerate(data["devices"]):
+            devices += _copies(entry, path, i)
+            if len(devices) > MOST_DEVICES:
+                raise BadInput(f"may hold at most {MOST_DEVICES} devices", file=path, key="devices")
+        data["devices"] = devices
     if isinstance(data.get("tiers"), list):
         data["tiers"] = [
             {**tier, "link": _named(link, tier["link"], path, f"tiers[{i}].link")}

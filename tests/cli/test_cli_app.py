@@ -1,11 +1,13 @@
 """The command opens what is asked for, answers bad input in a sentence, writes all or nothing."""
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from moesaic.cli.app import COMMANDS, EXAMPLES, main
 
@@ -34,8 +36,11 @@ def test_every_example_of_the_help_runs(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example(name, capsys):
     assert main([name, "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert f"moesaic {name}" in shown
+    assert "completion" not in capsys.readouterr().out
+    command = get_command(importlib.import_module(f"moesaic.cli.{COMMANDS[name].file}").app)
+    inner = getattr(command, "commands", {})
+    told = {f"{name} {sub}": one.help for sub, one in inner.items()} or {name: command.help}
+    assert [words for words, text in told.items() if f"moesaic {words}" not in text] == []
 
 
 def test_module_and_script_are_one(capsys):

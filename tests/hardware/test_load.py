@@ -77,6 +77,7 @@ FAULTS = [
     (GPU, "3350 GB/s", "fast", "not a number with a unit"),
     (GPU, "1978.9 TFLOP/s", "3957.8 TFLOP/s", "fp8/bf16 = 4.00; dense peaks give 1 or 2"),
     (GPU, "1978.9 TFLOP/s", "1500 TFLOP/s", "fp8/bf16 = 1.52"),
+    (GPU, "fp8 =", "fp9 =", "names 'fp9'; allowed are bf16, fp32"),
     (GPU, 'architecture = "Hopper"', "", "architecture"),
     (GPU, 'vendor = "NVIDIA"', 'vendor = "NVIDIA"\ncolour = "green"', "colour"),
     (GPU, 'kind = "gpu"', 'kind = "tpu"', "kind: must be one of gpu, pim, fpga, cpu"),
