@@ -76,19 +76,7 @@ def read(
             ) from None
         if count > most_rows:
             raise BadInput(f"claims {count} rows; at most {most_rows} are read", file=path)
-        for name, kind in kinds.items():
-            if name not in types and name not in optional:
-                raise BadInput(
-                    f"lacks the column; it holds {', '.join(types)}", file=path, key=name
-                )
-            if name in types and types[name] not in _KINDS[kind]:
-                raise BadInput(f"must hold {kind}, holds {types[name]}", file=path, key=name)
-        held = [name for name in kinds if name in types]
-        if not held:
-            raise BadInput(
-                f"holds none of the columns {', '.join(kinds)}; it holds {', '.join(types)}",
-                file=path,
-            )
+        held = _held(types, kinds, optional, path)
         names = ", ".join(f'"{name}"' for name in held)
         texts = "+".join(f'coalesce(strlen("{n}"), 0)' for n in held if types[n] == "VARCHAR")
         try:
@@ -101,6 +89,23 @@ def read(
         except (duckdb.Error, UnicodeDecodeError, MemoryError) as fault:
             raise BadInput(f"is damaged: {_first_line(fault)}", file=path) from None
     return {name: _unmasked(column) for name, column in columns.items()}
+
+
+def _held(
+    types: Mapping[str, str], kinds: Mapping[str, str], optional: Sequence[str], path: Path
+) -> list[str]:
+    """The wanted columns that the file holds; refuses a missing one and one of another type."""
+    for name, kind in kinds.items():
+        if name not in types and name not in optional:
+            raise BadInput(f"lacks the column; it holds {', '.join(types)}", file=path, key=name)
+        if name in types and types[name] not in _KINDS[kind]:
+            raise BadInput(f"must hold {kind}, holds {types[name]}", file=path, key=name)
+    held = [name for name in kinds if name in types]
+    if not held:
+        raise BadInput(
+            f"holds none of the columns {', '.join(kinds)}; it holds {', '.join(types)}", file=path
+        )
+    return held
 
 
 def metadata(path: str | Path) -> dict[str, str]:

@@ -60,8 +60,12 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
+INTERRUPTED = 130
+"""What a shell reports of a program that Ctrl-C ended."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code: 0 done, 1 broken off, 2 unusable input."""
+    """Runs one command; returns its exit code: 0 done, 1 broken off, 2 unusable input, 130 Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if not words or words[0] in ("--help", "-h", "help"):
@@ -78,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("moesaic: interrupted", file=sys.stderr)
-        return 1
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader went away (`moesaic ... | head`); keep the interpreter from complaining.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -95,5 +99,7 @@ def _run(name: str, words: list[str]) -> int:
     try:
         command.main(words, prog_name=f"moesaic {name}")
     except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer turns Ctrl-C into it, without a word
+            print("moesaic: interrupted", file=sys.stderr)
         return end.code if isinstance(end.code, int) else 0
     return 0
