@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..base import BadInput
 from . import show
+
+if TYPE_CHECKING:
+    from ..sweeps.accuracy import Comparison, ErrorRow
 
 app = typer.Typer()
 
@@ -17,8 +21,14 @@ def compare(
     what: Annotated[str, typer.Option(help="moe, gemm, or cpu (timed here and now).")],
     on: Annotated[str, typer.Option("--on", help="The device that was timed.")] = "",
     model: Annotated[
-        str, typer.Option(help="roofline, roofline-busiest or constant.")
+        str, typer.Option(help="roofline, roofline-busiest, constant or tile.")
     ] = "roofline",
+    cv: Annotated[
+        str, typer.Option("--cv", help="Refit without each row's shape first: shape.")
+    ] = "",
+    constants: Annotated[
+        Path | None, typer.Option(help="A file of `moesaic calibrate`, for the tile model.")
+    ] = None,
     measured: Annotated[
         Path | None, typer.Option(help="A folder of imported tables, instead of those that ship.")
     ] = None,
@@ -33,25 +43,37 @@ def compare(
 
     moesaic compare --what moe --on h100-sxm --model roofline
 
+    moesaic compare --what moe --on h100-sxm --model tile --cv shape --out report
+
     moesaic compare --what cpu --out report
     """
     from ..sweeps.accuracy import compare as run
-    from ..sweeps.chapters.comparisons import COLUMNS, comparison_section, error_cells
-    from ..sweeps.report import write
+    from ..sweeps.accuracy.predict import tile_with
 
-    comparison = run(what, on, model, folder=measured, seed=seed)
+    if constants is not None and (model != "tile" or cv):
+        raise BadInput("goes with --model tile and without --cv", key="--constants")
+    predict = model if constants is None else tile_with(constants)
+    comparison = run(what, on, predict, folder=measured, cv=cv, seed=seed)
     rows = comparison.by_band()
     for column in filter(None, by.split(",")):
         rows += comparison.by(column)
-    title = f"{what} on {comparison.system}: {comparison.model} against measurements"
+    _show(comparison, rows, json, out)
+
+
+def _show(comparison: Comparison, rows: list[ErrorRow], json: bool, out: Path | None) -> None:
+    from ..sweeps.chapters.comparisons import COLUMNS, comparison_section, error_cells
+    from ..sweeps.report import write
+
+    what, on = comparison.what, comparison.system
+    title = f"{what} on {on}: {comparison.model} against measurements"
     if out is not None:
-        section = comparison_section(comparison, name=f"{what}-{comparison.system}", title=title)
+        section = comparison_section(comparison, name=f"{what}-{on}", title=title)
         show.say(f"wrote {write(out, title, [section])}")
     if json:
         show.json(
             {
                 "what": what,
-                "on": comparison.system,
+                "on": on,
                 "model": comparison.model,
                 "predicted": comparison.predicted_evidence,
                 "measured": comparison.measured_evidence,
@@ -63,4 +85,6 @@ def compare(
         f"predicted: {comparison.predicted_evidence}; measured: {comparison.measured_evidence} "
         f"({comparison.table.provenance.source}); negative: predicted faster than measured"
     )
+    if comparison.model == "tile":
+        note += "; constants fitted on this device's shipped table: --cv shape leaves shapes out"
     show.table(title, COLUMNS, [error_cells(row) for row in rows], note)

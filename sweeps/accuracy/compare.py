@@ -13,7 +13,7 @@ from ...hardware.load import device as load_device
 from ...measured import Measurements, load, systems
 from ...measured.cpu_layer import measure
 from .errors import TOKEN_BANDS, ErrorRow, errors
-from .predict import BOUNDS, MODELS, Model
+from .predict import BOUNDS, CROSS_VALIDATED, MODELS, Model
 
 KINDS = ("moe", "gemm", "cpu")
 """What can be compared: recorded MoE layers, recorded GEMMs, and MoE layers timed on this CPU."""
@@ -78,18 +78,20 @@ def compare(
     model: str | Model = "roofline",
     *,
     folder: str | Path | None = None,
+    cv: str = "",
     seed: int = 0,
 ) -> Comparison:
     """Holds a model against a measured table.
 
     what: one of KINDS; 'cpu' times MoE layers here and now, `on` is then this machine. folder:
-    imported tables instead of the ones that ship. Raises BadInput for unknown names.
+    imported tables instead of the ones that ship. cv: what the model is refitted without before it
+    predicts a row ('shape'), or nothing. Raises BadInput for unknown names.
     """
     if what not in KINDS:
         raise unknown("comparison", what, KINDS, key="--what")
     if seed < 0:
         raise BadInput("must not be negative", key="--seed", value=seed)
-    predict, name = _model(model)
+    predict, name = _model(model, cv)
     table = _table(what, on, folder)
     device = load_device(table.system)
     return Comparison(
@@ -114,9 +116,15 @@ def _table(what: str, on: str, folder: str | Path | None) -> Measurements:
     return load(what, on or None, folder)
 
 
-def _model(model: str | Model) -> tuple[Model, str]:
-    if callable(model):
-        return model, getattr(model, "__name__", "custom")
+def _model(model: str | Model, cv: str) -> tuple[Model, str]:
+    name = model if isinstance(model, str) else getattr(model, "__name__", "custom")
+    if cv:
+        if (name, cv) not in CROSS_VALIDATED:
+            known = ", ".join(f"{one} by {left_out}" for one, left_out in CROSS_VALIDATED)
+            raise BadInput(f"refits {known}", key="--cv", value=f"{name} by {cv}")
+        return CROSS_VALIDATED[name, cv], f"{name}, unseen {cv}s"
+    if not isinstance(model, str):
+        return model, name
     if model not in MODELS:
         raise unknown("model", model, MODELS, key="--model")
     return MODELS[model], model

@@ -1,0 +1,43 @@
+"""moesaic calibrate: constants of the tile model from a measured table."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import show
+
+app = typer.Typer()
+
+
+@app.command()
+def calibrate(
+    on: Annotated[str, typer.Option("--on", help="The GPU that was timed.")],
+    out: Annotated[Path, typer.Option("--out", help="The file of constants to write.")],
+    table: Annotated[
+        Path | None, typer.Argument(help="A MoE table (CSV or Parquet); the shipped one without.")
+    ] = None,
+    seed: int = 0,
+) -> None:
+    """Fits constants for every kernel family and scores them on shapes left out of the fit.
+
+    moesaic calibrate --on h100-sxm --out h100.toml
+
+    moesaic calibrate my_timings.csv --on l40s --out mine.toml
+    """
+    from ..base.files import write_text
+    from ..base.spec import dump
+    from ..hardware.load import device
+    from ..measured import import_table, load
+    from ..sweeps.accuracy.calibrate import calibrate as run
+
+    gpu = device(on)
+    rows = load("moe", on) if table is None else import_table(table, "moe", on)
+    words = ["moesaic", "calibrate", *([table.name] if table else []), "--on", on]
+    command = shlex.join([*words, "--out", out.name, "--seed", str(seed)])
+    fitted = run(rows, gpu, command=command, seed=seed, tell=show.say)
+    write_text(out, dump(fitted))
+    show.say(f"wrote {out}: {len(fitted.family)} kernel families")

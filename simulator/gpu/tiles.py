@@ -1,0 +1,60 @@
+"""Tokens per expert -> rows, touched experts and row tiles on one device."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+TILE_ROWS = (16, 32, 64, 128)
+"""Rows of the tiles that grouped kernels are built with."""
+
+
+class ExpertLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """What the experts of one device are given, for each of many layers: `[layers]`.
+
+    rows: assignments. touched: experts with at least one. tiles: `[layers, TILE_ROWS]`, row tiles
+    of each height: an expert's last tile is padded, and no tile holds rows of two experts. Means
+    where the load is drawn.
+    """
+
+    rows: Floats
+    touched: Floats
+    tiles: Floats
+
+
+def load_of(loads: NDArray[np.int64]) -> ExpertLoad:
+    """The mean over draws of loads `[draws, experts]`, as one layer."""
+    heights = np.array(TILE_ROWS)
+    tiles = -(-loads[:, :, None] // heights)
+    return ExpertLoad(
+        rows=np.array([loads.sum(axis=1).mean()]),
+        touched=np.array([(loads > 0).sum(axis=1).mean()]),
+        tiles=tiles.sum(axis=1).mean(axis=0)[None, :],
+    )
+
+
+def every_slot(tokens: Floats, rows: Floats, top_k: Floats, experts: Floats) -> ExpertLoad:
+    """The load where each token that reaches the device fills all its slots there.
+
+    tokens: of the group; rows: assignments to the device; experts: it holds: `[layers]` each. At
+    most min(tokens, rows) tokens reach it, and each takes min(top_k, experts) of its experts,
+    taken as dealt evenly. (Read off the A100 tables: with top 8 the time does not fall until ep
+    exceeds 8, and halves with each doubling from there.)
+    """
+    return even_load(np.ceil(np.minimum(tokens, rows) * np.minimum(top_k, experts)), experts)
+
+
+def even_load(rows: Floats, experts: Floats) -> ExpertLoad:
+    """Rows dealt to experts in turn: `[layers]` each. Some get one row more than the others.
+
+    derived: with r = rows mod experts, r experts hold floor + 1 rows and the rest floor.
+    """
+    each = np.floor(rows / experts)
+    more = rows - each * experts
+    heights = np.array(TILE_ROWS, float)
+    upper, lower = np.ceil((each + 1)[:, None] / heights), np.ceil(each[:, None] / heights)
+    tiles = more[:, None] * upper + (experts - more)[:, None] * lower
+    return ExpertLoad(rows=rows, touched=np.where(each > 0, experts, more), tiles=tiles)

@@ -1,0 +1,118 @@
+"""Constants are found again from times that they made, and scored on shapes left out of the fit."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from moesaic.base import BadInput
+from moesaic.base.spec import dump
+from moesaic.hardware.load import device
+from moesaic.measured import Measurements, Provenance, load
+from moesaic.simulator.gpu import PRIOR, load_fitted
+from moesaic.sweeps.accuracy import compare
+from moesaic.sweeps.accuracy.calibrate import (
+    LEAST_ROWS,
+    calibrate,
+    fit,
+    folds,
+    unseen_shapes,
+)
+from moesaic.sweeps.accuracy.tiled import families
+
+L40S = device("l40s")
+
+
+@pytest.fixture(scope="module")
+def table():
+    """A recorded family's shapes, splits and loads with times that the tile model itself gives."""
+    recorded = load("moe", "l40s").where(
+        kernel_source="moe_torch_flow_cutlass", dtype="bf16", tp=[1, 4], ep=[1, 8]
+    )
+    thinned = recorded.take(np.arange(0, len(recorded), 7))
+    (rows,) = families(thinned, L40S)
+    truth = msgspec.structs.replace(PRIOR, launch_s=6e-5, tensor_share=0.5, dram_share=0.7)
+    return msgspec.structs.replace(
+        thinned, columns={**thinned.columns, "latency_s": rows.seconds(truth)}
+    )
+
+
+def test_times_that_the_model_made_are_predicted_for_unseen_shapes(table):
+    (rows,) = families(table, L40S)
+    error = np.abs(unseen_shapes(rows) / rows.measured_s - 1)
+    assert np.median(error) < 0.02
+    assert error.mean() < 0.05
+
+
+def test_the_fit_finds_the_constants_that_the_times_show(table):
+    (rows,) = families(table, L40S)
+    found = fit(rows)
+    assert found.packing == "assigned"
+    assert found.launch_s == pytest.approx(6e-5, rel=0.1)
+    assert found.dram_share == pytest.approx(0.7, rel=0.1)
+
+
+def test_glitches_do_not_move_the_fit(table):
+    (rows,) = families(table, L40S)
+    spoilt = rows.measured_s.copy()
+    spoilt[::50] *= 20
+    found = fit(msgspec.structs.replace(rows, measured_s=spoilt))
+    assert np.median(np.abs(rows.seconds(found) / rows.measured_s - 1)) < 0.03
+
+
+def test_a_fold_holds_whole_shapes_and_every_row_is_left_out_once():
+    shape = np.repeat(np.arange(7), 5)
+    masks = list(folds(shape, 3))
+    assert np.sum(masks, axis=0).tolist() == [1] * shape.size
+    for mask in masks:
+        assert not set(shape[mask]) & set(shape[~mask])
+
+
+def test_a_file_of_constants_predicts_what_was_fitted(table, tmp_path):
+    lines: list[str] = []
+    fitted = calibrate(table, L40S, command="moesaic calibrate", tell=lines.append)
+    file = tmp_path / "mine.toml"
+    file.write_text(dump(fitted))
+    assert load_fitted(file) == fitted
+    assert len(lines) == len(fitted.family) == 1
+    score = fitted.family[0].unseen_shapes
+    assert score is not None
+    assert score.rows == len(table)
+    assert score.median_ape < 0.02
+
+
+def test_too_few_rows_are_refused_with_the_number_needed(table):
+    few = table.take(np.arange(LEAST_ROWS - 1))
+    (rows,) = families(few, L40S)
+    with pytest.raises(BadInput, match=str(LEAST_ROWS)):
+        fit(rows)
+    with pytest.raises(BadInput, match="no kernel family"):
+        calibrate(few, L40S, command="")
+
+
+def test_a_family_of_one_shape_is_predicted_by_the_prior(table):
+    (rows,) = families(table, L40S)
+    one = rows.take(rows.shape == rows.shape[0])
+    np.testing.assert_array_equal(unseen_shapes(one), one.seconds(PRIOR))
+
+
+def test_what_the_tile_model_cannot_predict_is_refused():
+    gemm = Measurements(
+        kind="gemm",
+        system="l40s",
+        columns={name: np.ones(3) for name in ("m", "n", "k", "latency_s")},
+        provenance=Provenance(source="made here"),
+        evidence="measured-here",
+    )
+    with pytest.raises(BadInput, match="gemm"):
+        list(families(gemm, L40S))
+    with pytest.raises(BadInput, match="tile by shape"):
+        compare("moe", "h100-sxm", "roofline", cv="shape")
+
+
+def test_the_shipped_constants_do_on_their_own_table_what_the_files_say():
+    comparison = compare("moe", "l40s", "tile")
+    everything = comparison.by_band()[0]
+    assert comparison.predicted_evidence == "simulated"
+    assert everything.mape < 0.20
+    assert everything.median_ape < 0.11
+    assert everything.spearman > 0.98
