@@ -65,7 +65,7 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code: 0 done, 1 broken off, 2 unusable input, 130 Ctrl-C."""
+    """Runs one command; its exit code: 0 done, 1 broken off, 2 unusable input, 130 Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if not words or words[0] in ("--help", "-h", "help"):
