@@ -117,7 +117,7 @@ class MoEModel(Spec, frozen=True, kw_only=True, dict=True):
     hidden: width between layers; vocab: 0 for models without a vocabulary (vision); tied: input
     embedding and output head share one matrix. prediction_layers (multi-token prediction heads)
     are not in `layers`. image_tokens: fixed number of tokens of a vision model, else None.
-    published_parameters: total and active as the vendor states them, where known.
+    published_total, published_active: parameters as the vendor states them, where known.
     """
 
     name: str

@@ -47,11 +47,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return self.table["m" if self.table.kind == "gemm" else "num_tokens"]
 
     def by_band(self) -> list[ErrorRow]:
-        """Errors over all rows, then by token band."""
+        """Errors over all rows, then by token band; bands without rows are left out."""
         rows = [errors("all", self.predicted_s, self.measured_s)]
         for name, low, high in TOKEN_BANDS:
             inside = (self.tokens > low) & (self.tokens <= high)
-            rows.append(errors(name, self.predicted_s[inside], self.measured_s[inside]))
+            if inside.any():
+                rows.append(errors(name, self.predicted_s[inside], self.measured_s[inside]))
         return rows
 
     def by(self, column: str) -> list[ErrorRow]:

@@ -57,6 +57,8 @@ def why(estimates: list[tuple[str, Estimate]], title: str) -> Figure:
         )
         made.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
         _shares(right, [estimate for _, estimate in estimates])
+        handles, labels = right.get_legend_handles_labels()
+        made.legend(handles, labels, loc="outside lower right", ncols=4, fontsize=7)
     return made
 
 
@@ -78,4 +80,3 @@ def _shares(axes: Axes, estimates: list[Estimate]) -> None:
         axes.barh(range(len(rest)), rest, left=left, height=0.62, label="other", color="#cccccc")
     axes.set(xlim=(0, 100), xlabel="% of the step")
     axes.grid(axis="y", visible=False)
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.14), ncols=3, fontsize=7)
