@@ -34,10 +34,12 @@ def page(rows: list[dict[str, object]]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        f"{datetime.date.today().isoformat()}, {local.name}: {platform.processor() or platform.machine()}, "
-        f"{getattr(local, 'cores', '?')} cores, Python {platform.python_version()}. Written by `make bench`.",
+        f"{datetime.date.today().isoformat()}, {platform.machine()}, "
+        f"{getattr(local, 'cores', '?')} cores, Python {platform.python_version()}. "
+        "Written by `make bench`.",
         "",
-        "Absolute times on a shared machine are noisy: read the ratios. A ratio above 1 is better than the peer.",
+        "Absolute times on a shared machine are noisy: read the ratios. "
+        "A ratio above 1 is better than the peer.",
         "",
         "| what | value | against | its value | ratio |",
         "| --- | --- | --- | --- | --- |",
