@@ -7,7 +7,13 @@ trap 'rm -rf "$build"' EXIT
 .venv/bin/pip install --quiet --no-build-isolation --no-deps --target "$build" \
   --config-settings=cmake.define.MOESAIC_SANITIZE=ON \
   --config-settings=build-dir="$build/build" .
-asan=$("${CXX:-c++}" -print-file-name=libasan.so)
-# numpy's and Python's own allocations at exit are not ours to judge.
-LD_PRELOAD="$asan" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$build" \
-  .venv/bin/pytest -p no:cacheprovider tests/core
+library() { "${CXX:-c++}" -print-file-name="$1"; }
+# The C++ library goes with it: the sanitizer must find where exceptions are thrown. Leaks are not
+# looked for: Python's own allocations at exit are not ours to judge. -S keeps the editable install
+# out, which would bring the plain core.
+site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+LD_PRELOAD="$(library libasan.so) $(library libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
+  PYTHONPATH="$build:$site" .venv/bin/python -S -c '
+import sys, moesaic._core, pytest
+assert moesaic._core.__file__.startswith(sys.argv[1]), moesaic._core.__file__
+sys.exit(pytest.main(["-p", "no:cacheprovider", "tests/core"]))' "$build"
