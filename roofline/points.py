@@ -14,17 +14,10 @@ from ..workload import make_step
 from .bound import spent_by_resource
 from .fit import fit
 from .operators import operators
+from .reasons import ACTIVATIONS, CACHE, KV, LATENCY, LINK, TENSOR, WEIGHTS
 from .setups import Setup, flatten, regular
 
-RESOURCES = (
-    "tensor peak",
-    "weights from memory",
-    "KV from memory",
-    "activations from memory",
-    "last-level cache",
-    "link",
-    "link latency",
-)
+RESOURCES = (TENSOR, WEIGHTS, KV, ACTIVATIONS, CACHE, LINK, LATENCY)
 """The columns of `Points.by_resource`, named as in `Estimate.by_resource`. What that calls
 imbalance counts here with what the busiest device spends it on."""
 
