@@ -1,22 +1,26 @@
-"""GPU kernels by their tiles: what a grouped GEMM takes beyond the roofline, and why."""
+"""GPU kernels by their tiles: what each takes beyond the roofline, and why."""
 
-from .constants import PRIOR, Constants, Fitted, load_fitted, shipped
-from .experts import TERMS, ExpertLayer, layer_terms
+from .constants import Constants, limits
+from .experts import ExpertCall, ExpertConstants, expert_terms
+from .fitted import Fitted, load_fitted, shipped
+from .kernels import KERNELS, AnyConstants
 from .machine import Machine
 from .tiles import TILE_ROWS, ExpertLoad, even_load, every_slot, load_of
 
 __all__ = [
-    "PRIOR",
-    "TERMS",
+    "KERNELS",
     "TILE_ROWS",
+    "AnyConstants",
     "Constants",
-    "ExpertLayer",
+    "ExpertCall",
+    "ExpertConstants",
     "ExpertLoad",
     "Fitted",
     "Machine",
     "even_load",
     "every_slot",
-    "layer_terms",
+    "expert_terms",
+    "limits",
     "load_fitted",
     "load_of",
     "shipped",

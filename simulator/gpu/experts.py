@@ -2,15 +2,18 @@
 
 Gate-up and down are grouped GEMMs: each touched expert's rows are cut into tiles of `b` rows and
 `n` columns, the tiles fill the SMs in waves, and a wave takes what its slowest resource takes. All
-arrays are `[layers]`, so a table of a hundred thousand layers is priced at once.
+arrays are `[calls]`, so a table of a hundred thousand layers is priced at once.
 """
 
 from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base import Share
 from .constants import Constants
 from .machine import Machine
 from .tiles import TILE_ROWS, ExpertLoad
@@ -27,12 +30,63 @@ TRITON_FEW, TRITON_MANY = (16, 32), (64, 64)
 and SGLang's fused_moe, read in their sources)."""
 
 
-class ExpertLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """Shapes on the device: `[layers]` each, or one number for all.
+class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
+    """Fourteen numbers and two choices of a fused MoE layer's kernels.
+
+    tiling: how a tile is picked: the fastest of a set, or by Triton's rule of thumb on tokens.
+    packing: which rows a rank computes under expert parallelism: those assigned to its experts, or
+    all top_k slots of every token that has any of them there. launch_s: what the layer costs
+    however small it is (kernels, router, synchronisation). row_traffic: bytes moved around the
+    products, in rows of the hidden size per assignment (permutation, quantisation of activations,
+    weighted sum). group_traffic: passes over the rows of the whole group, for kernels that keep a
+    place for every assignment. expert_s: for each touched expert. tensor_share: of the dense peak,
+    for a large tile and a long sum. tile_half_rows: rows of a tile at which half of that is
+    reached. depth_half: length of the sum at which half is reached (pipeline fill and drain).
+    dram_share: of the memory's bandwidth. l2_gain: the cache's bandwidth over the memory's data
+    sheet bandwidth. resident_share: of the cache, that keeps weights from one repeat to the next.
+    product_traffic: passes of a product's own rows over memory. wave_s: start and end of each wave
+    of tiles. wave_softness: 0 counts whole waves, 1 shares of one (persistent or split kernels).
+    overlap: exponent that joins compute, cache and memory; 1 adds them, large ones hide the
+    smaller.
+    """
+
+    tiling: Literal["autotuned", "triton-default"] = "autotuned"
+    packing: Literal["assigned", "every-slot"] = "assigned"
+    launch_s: Annotated[float, msgspec.Meta(ge=1e-6, le=3e-4)] = 30e-6
+    row_traffic: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 4.0
+    group_traffic: Annotated[float, msgspec.Meta(ge=1e-3, le=10)] = 0.1
+    expert_s: Annotated[float, msgspec.Meta(ge=1e-9, le=1e-5)] = 1e-7
+    tensor_share: Annotated[float, msgspec.Meta(ge=0.03, le=1)] = 0.7
+    tile_half_rows: Annotated[float, msgspec.Meta(ge=0.1, le=300)] = 8.0
+    depth_half: Annotated[float, msgspec.Meta(ge=1, le=3000)] = 200.0
+    dram_share: Annotated[float, msgspec.Meta(ge=0.3, le=1)] = 0.9
+    l2_gain: Annotated[float, msgspec.Meta(ge=0.5, le=12)] = 2.0
+    resident_share: Annotated[float, msgspec.Meta(ge=0.01, le=2)] = 0.3
+    product_traffic: Annotated[float, msgspec.Meta(ge=0.05, le=20)] = 1.0
+    wave_s: Annotated[float, msgspec.Meta(ge=1e-8, le=3e-5)] = 0.5e-6
+    wave_softness: Share = 0.5
+    overlap: Annotated[float, msgspec.Meta(ge=1, le=8)] = 2.0
+
+
+def starts(family: str) -> tuple[ExpertConstants, ...]:
+    """Where fits begin, one for each choice that kernels of this name may have made; the first is
+    the prior of an unseen kernel: values in the middle of what was fitted."""
+    prior = ExpertConstants()
+    packed = (prior, msgspec.structs.replace(prior, packing="every-slot"))
+    if "triton" not in family:
+        return packed
+    ruled = [msgspec.structs.replace(one, tiling="triton-default") for one in packed]
+    return (*packed, *ruled)
+
+
+class ExpertCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Fused MoE layers on a device: `[calls]` each, or one number for all.
 
     tokens: of the whole expert-parallel group. group_rows: their assignments, to any device.
     local_experts: held by the device. hidden; inter: one expert's width on the device. matrices_in:
     2 when gated, else 1. weight_size, activation_size: bytes per element that the products read.
+    assigned: the load of the device's experts; reached: the load where each token that reaches the
+    device fills all its slots there.
     """
 
     tokens: Floats
@@ -43,53 +97,59 @@ class ExpertLayer(msgspec.Struct, frozen=True, kw_only=True):
     matrices_in: Floats
     weight_size: float
     activation_size: float
+    assigned: ExpertLoad
+    reached: ExpertLoad
 
 
-def layer_terms(
-    layer: ExpertLayer, load: ExpertLoad, machine: Machine, constants: Constants
+class _Product(NamedTuple):
+    """One grouped GEMM of a call: the load, the share of its weights that the cache holds, the
+    length of its sums and the columns of its result."""
+
+    call: ExpertCall
+    load: ExpertLoad
+    resident: Floats
+    depth: Floats
+    columns: Floats
+
+
+def expert_terms(
+    call: ExpertCall, machine: Machine, constants: ExpertConstants
 ) -> dict[str, Floats]:
-    """Seconds of each of TERMS: `[layers]`; their sum is the layer's time.
+    """Seconds of each of TERMS: `[calls]`; their sum is the layer's time.
 
     rows: permutation, quantisation and weighted sum move `row_traffic` rows of the hidden size per
     assignment of the device; kernels that do not pack their rows also pass over every assignment
     of the group, `group_traffic` times its hidden and expert widths. experts: what each touched
     expert costs beside its products.
     """
-    weights = load.touched * layer.hidden * layer.inter * (layer.matrices_in + 1)
+    load = call.assigned if constants.packing == "assigned" else call.reached
+    weights = load.touched * call.hidden * call.inter * (call.matrices_in + 1)
     held = constants.resident_share * machine.cache_bytes
-    resident = np.clip(held / np.maximum(weights * layer.weight_size, 1.0), 0.0, 1.0)
-    own = constants.row_traffic * load.rows * layer.hidden
-    widths = layer.hidden + (layer.matrices_in + 1) * layer.inter
-    group = constants.group_traffic * layer.group_rows * widths
-    moved = (own + group) * layer.activation_size
+    resident = np.clip(held / np.maximum(weights * call.weight_size, 1.0), 0.0, 1.0)
+    own = constants.row_traffic * load.rows * call.hidden
+    widths = call.hidden + (call.matrices_in + 1) * call.inter
+    group = constants.group_traffic * call.group_rows * widths
+    moved = (own + group) * call.activation_size
+    gate_up = _Product(call, load, resident, call.hidden, call.matrices_in * call.inter)
+    down = _Product(call, load, resident, call.inter, call.hidden)
     return {
         "launch": np.full(load.rows.shape, constants.launch_s),
-        "rows": moved / machine.bandwidth_bytes_per_s,
+        "rows": np.asarray(moved / machine.bandwidth_bytes_per_s),
         "experts": constants.expert_s * load.touched,
-        "gate_up": _product(
-            layer, load, machine, constants, resident, layer.hidden, layer.matrices_in * layer.inter
-        ),
-        "down": _product(layer, load, machine, constants, resident, layer.inter, layer.hidden),
+        "gate_up": _product_s(gate_up, machine, constants),
+        "down": _product_s(down, machine, constants),
     }
 
 
-def _product(
-    layer: ExpertLayer,
-    load: ExpertLoad,
-    machine: Machine,
-    constants: Constants,
-    resident: Floats,
-    depth: Floats,
-    columns: Floats,
-) -> Floats:
+def _product_s(product: _Product, machine: Machine, constants: ExpertConstants) -> Floats:
     """One grouped GEMM with the tile that its family picks."""
-    memory_s = _memory_s(layer, load, machine, constants, resident, depth, columns)
+    memory_s = _memory_s(product, machine, constants)
 
     def with_tile(tile: tuple[int, int]) -> Floats:
-        return _tiled_s(layer, load, machine, constants, memory_s, depth, columns, tile)
+        return _tiled_s(product, memory_s, machine, constants, tile)
 
     if constants.tiling == "triton-default":
-        few = layer.tokens <= layer.local_experts
+        few = product.call.tokens <= product.call.local_experts
         return np.where(few, with_tile(TRITON_FEW), with_tile(TRITON_MANY))
     best = with_tile(AUTOTUNED[0])
     for tile in AUTOTUNED[1:]:
@@ -97,19 +157,12 @@ def _product(
     return best
 
 
-def _memory_s(
-    layer: ExpertLayer,
-    load: ExpertLoad,
-    machine: Machine,
-    constants: Constants,
-    resident: Floats,
-    depth: Floats,
-    columns: Floats,
-) -> Floats:
+def _memory_s(product: _Product, machine: Machine, constants: ExpertConstants) -> Floats:
     """Weights of touched experts, those in the cache at its rate, and the rows in and out."""
+    call, load, resident, depth, columns = product
     rate = machine.bandwidth_bytes_per_s
-    weight_bytes = load.touched * depth * columns * layer.weight_size
-    row_bytes = load.rows * (depth + columns) * layer.activation_size
+    weight_bytes = load.touched * depth * columns * call.weight_size
+    row_bytes = load.rows * (depth + columns) * call.activation_size
     from_memory = weight_bytes * (1 - resident) + constants.product_traffic * row_bytes
     return np.asarray(
         from_memory / (constants.dram_share * rate)
@@ -118,13 +171,10 @@ def _memory_s(
 
 
 def _tiled_s(
-    layer: ExpertLayer,
-    load: ExpertLoad,
-    machine: Machine,
-    constants: Constants,
+    product: _Product,
     memory_s: Floats,
-    depth: Floats,
-    columns: Floats,
+    machine: Machine,
+    constants: ExpertConstants,
     tile: tuple[int, int],
 ) -> Floats:
     """Seconds with one tile: compute by waves, operands through the cache, and memory, joined.
@@ -133,6 +183,7 @@ def _tiled_s(
     (b + n) k operands through the cache; waves = tiles / SMs, whole ones for a kernel that starts
     a block per tile.
     """
+    call, load, _, depth, columns = product
     b, n = tile
     tiles = load.tiles[:, TILE_ROWS.index(b)] * np.ceil(columns / n)
     waves = tiles / machine.units
@@ -143,7 +194,7 @@ def _tiled_s(
         * (depth / (depth + constants.depth_half))
     )
     compute_s = counted * (2.0 * b * n * depth) * machine.units / (machine.peak_flops_per_s * share)
-    operands = tiles * (b * layer.activation_size + n * layer.weight_size) * depth
+    operands = tiles * (b * call.activation_size + n * call.weight_size) * depth
     cache_s = operands / (constants.l2_gain * machine.bandwidth_bytes_per_s)
     p = constants.overlap
     joined = (compute_s**p + cache_s**p + memory_s**p) ** (1 / p)

@@ -1,19 +1,28 @@
-"""Machine: the few figures of a GPU that the tile model reads."""
+"""Machine: the few figures of a GPU that the tile models read."""
 
 from __future__ import annotations
 
-from ...base import BadInput, Count, Positive, Spec
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base import BadInput
 from ...hardware import AnyDevice, Gpu
 
+Figure = float | NDArray[np.float64]
 
-class Machine(Spec, frozen=True, kw_only=True):
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """units: streaming multiprocessors. peak: FLOP/s of all of them for one number format.
-    bandwidth: bytes/s of the memory. cache: bytes of the last cache."""
+    bandwidth: bytes/s of the memory. cache: bytes of the last cache.
 
-    units: Count
-    peak_flops_per_s: Positive
-    bandwidth_bytes_per_s: Positive
-    cache_bytes: Positive
+    Each a number, or `[calls]` where calls ran on several GPUs.
+    """
+
+    units: Figure
+    peak_flops_per_s: Figure
+    bandwidth_bytes_per_s: Figure
+    cache_bytes: Figure
 
     @classmethod
     def of(cls, device: AnyDevice, dtype: str) -> Machine:
@@ -25,8 +34,14 @@ class Machine(Spec, frozen=True, kw_only=True):
                 "states no number of units or no cache; the tile model needs both", key=device.name
             )
         return cls(
-            units=device.units,
+            units=float(device.units),
             peak_flops_per_s=device.peak(dtype),
             bandwidth_bytes_per_s=device.memory.bandwidth_bytes_per_s,
             cache_bytes=device.cache.capacity_bytes,
+        )
+
+    def along(self, calls: int) -> Machine:
+        """The same figures for each of many calls: `[calls]` arrays."""
+        return Machine(
+            **{name: np.full(calls, getattr(self, name)) for name in self.__struct_fields__}
         )

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ...base import BadInput, unknown
 from ...hardware import AnyDevice, Cpu, Gpu
 from ...measured import Measurements
-from ...simulator.gpu import PRIOR, Fitted, load_fitted, shipped
-from .calibrate import unseen_shapes
+from ...simulator.gpu import Fitted, load_fitted, shipped
 from .cases import Case, by_name, gemm_cases, moe_cases
-from .tiled import families
+from .families import families
+from .fit import prior, unseen_shapes
 
 Floats = NDArray[np.float64]
 Model = Callable[[Measurements, AnyDevice, int], Floats]
@@ -40,7 +40,7 @@ def tile(table: Measurements, device: AnyDevice, seed: int) -> Floats:
     """The tile model with the constants that ship for the device; kernel families that it has none
     for get the prior. The shipped tables are what the constants were fitted on: for shapes that a
     fit did not see, cross-validate."""
-    return _tiled(table, device, shipped(device.name), seed)
+    return _tiled(table, device, shipped(device.name, table.kind), seed)
 
 
 def tile_with(constants: str | Path) -> Model:
@@ -69,7 +69,7 @@ def tile_unseen_shapes(table: Measurements, device: AnyDevice, seed: int) -> Flo
 def _tiled(table: Measurements, device: AnyDevice, fitted: Fitted, seed: int) -> Floats:
     known, seconds = fitted.names(), np.zeros(len(table))
     for rows in families(table, device, seed):
-        constants = fitted.constants(rows.family) if rows.family in known else PRIOR
+        constants = fitted.constants(rows.family) if rows.family in known else prior(rows)
         seconds[rows.where] = rows.seconds(constants)
     return seconds
 

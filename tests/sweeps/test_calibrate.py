@@ -8,16 +8,11 @@ from moesaic.base import BadInput
 from moesaic.base.spec import dump
 from moesaic.hardware.load import device
 from moesaic.measured import Measurements, Provenance, load
-from moesaic.simulator.gpu import PRIOR, load_fitted
+from moesaic.simulator.gpu import ExpertConstants, load_fitted
 from moesaic.sweeps.accuracy import compare
-from moesaic.sweeps.accuracy.calibrate import (
-    LEAST_ROWS,
-    calibrate,
-    fit,
-    folds,
-    unseen_shapes,
-)
-from moesaic.sweeps.accuracy.tiled import families
+from moesaic.sweeps.accuracy.calibrate import calibrate
+from moesaic.sweeps.accuracy.families import families
+from moesaic.sweeps.accuracy.fit import LEAST_ROWS, fit, folds, unseen_shapes
 
 L40S = device("l40s")
 
@@ -30,7 +25,7 @@ def table():
     )
     thinned = recorded.take(np.arange(0, len(recorded), 7))
     (rows,) = families(thinned, L40S)
-    truth = msgspec.structs.replace(PRIOR, launch_s=6e-5, tensor_share=0.5, dram_share=0.7)
+    truth = ExpertConstants(launch_s=6e-5, tensor_share=0.5, dram_share=0.7)
     return msgspec.structs.replace(
         thinned, columns={**thinned.columns, "latency_s": rows.seconds(truth)}
     )
@@ -92,7 +87,7 @@ def test_too_few_rows_are_refused_with_the_number_needed(table):
 def test_a_family_of_one_shape_is_predicted_by_the_prior(table):
     (rows,) = families(table, L40S)
     one = rows.take(rows.shape == rows.shape[0])
-    np.testing.assert_array_equal(unseen_shapes(one), one.seconds(PRIOR))
+    np.testing.assert_array_equal(unseen_shapes(one), one.seconds(ExpertConstants()))
 
 
 def test_what_the_tile_model_cannot_predict_is_refused():

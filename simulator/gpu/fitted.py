@@ -1,0 +1,68 @@
+"""Fitted: a file of constants for each GPU and kind of kernel, with how well each family did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...base import BadInput, NonNegative, Spec, unknown
+from ...base.spec import load
+from .kernels import AnyConstants
+
+
+class Score(Spec, frozen=True, kw_only=True):
+    """Errors of a fit on rows that it did not see: mean and median absolute relative error."""
+
+    rows: int
+    mape: NonNegative
+    median_ape: NonNegative
+
+
+class Family(Spec, frozen=True, kw_only=True):
+    """A kernel family, 'backend/kernel_source/dtype', its constants, and how well they did on
+    shapes left out of the fit."""
+
+    name: str
+    constants: AnyConstants
+    unseen_shapes: Score | None = None
+
+
+class Fitted(Spec, frozen=True, kw_only=True):
+    """The families of one kind of table on one GPU. data: what they were fitted on; command: what
+    wrote the file."""
+
+    gpu: str
+    data: str
+    command: str
+    family: tuple[Family, ...]
+
+    def constants(self, name: str) -> AnyConstants:
+        """The constants of a family; raises BadInput with the nearest names."""
+        for family in self.family:
+            if family.name == name:
+                return family.constants
+        raise unknown(f"kernel family with constants for {self.gpu}", name, self.names())
+
+    def names(self) -> list[str]:
+        return [family.name for family in self.family]
+
+
+FOLDER = Path(__file__).parent / "shipped"
+"""The files that ship: <kind of table>/<gpu>.toml."""
+
+
+def load_fitted(path: str | Path) -> Fitted:
+    """A file that `moesaic calibrate` wrote."""
+    return load(Fitted, path)
+
+
+def shipped(gpu: str, kind: str = "moe") -> Fitted:
+    """The reviewed constants of a GPU for a kind of table; raises BadInput where none ship."""
+    path = FOLDER / kind / f"{gpu}.toml"
+    if not path.exists():
+        known = sorted(file.stem for file in (FOLDER / kind).glob("*.toml"))
+        raise BadInput(
+            f"no {kind} constants ship for {gpu}; they do for {', '.join(known) or 'no GPU'}. Fit "
+            "your own with `moesaic calibrate`",
+            key="constants",
+        )
+    return load_fitted(path)

@@ -1,0 +1,89 @@
+"""Fitting a kernel model's constants to rows, and predicting rows that the fit did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base import BadInput
+from ...simulator.gpu import AnyConstants, limits
+from .rows import Rows
+
+Floats = NDArray[np.float64]
+
+FOLDS = 5
+LEAST_ROWS = 60
+"""A family with fewer rows is not fitted: up to sixteen constants want several rows each."""
+SAMPLE = 2500
+"""Rows that one fit looks at, drawn from all of its family's."""
+TRIAL = 500
+"""Rows on which a family's choices are told apart."""
+GLITCH = 0.1
+"""The error beyond which a row pulls less (soft L1): some recorded rows are off by 4x to 39x."""
+
+
+def folds(shape: NDArray[np.int64], count: int = FOLDS) -> Iterator[NDArray[np.bool_]]:
+    """Masks of the rows left out: every shape with all its splits and loads in one of them."""
+    distinct = np.unique(shape)
+    for fold in range(min(count, distinct.size)):
+        yield np.isin(shape, distinct[fold::count])
+
+
+def prior(rows: Rows) -> Constants:
+    """What an unseen kernel of the rows' name is given."""
+    return rows.model.starts(rows.family)[0]
+
+
+def fit(rows: Rows, seed: int = 0) -> Constants:
+    """The constants with the least soft-L1 error of log(predicted / measured) on the rows.
+
+    Every start of the family, one for each choice that its kernel may have made, is fitted to a few
+    rows; the best goes on with SAMPLE of them.
+    """
+    if len(rows) < LEAST_ROWS:
+        raise BadInput(
+            f"holds {len(rows)} rows; at least {LEAST_ROWS} are needed to fit its constants",
+            key=rows.family,
+        )
+    order = np.random.default_rng(seed).permutation(len(rows))
+    few, many = (rows.take(np.sort(order[:count])) for count in (TRIAL, SAMPLE))
+    trials = [_fit(few, start) for start in rows.model.starts(rows.family)]
+    return _fit(many, min(trials, key=lambda trial: trial[0])[1])[1]
+
+
+def _fit(rows: Rows, start: AnyConstants) -> tuple[float, AnyConstants]:
+    """The cost and the constants reached from `start`; its choices stay as they are."""
+    from scipy.optimize import least_squares
+
+    ranges = limits(type(start))
+    least, most = (np.array(side) for side in zip(*ranges.values(), strict=True))
+
+    def constants(x: Floats) -> Constants:
+        values = np.clip(np.exp(x), least, most)
+        return msgspec.structs.replace(start, **dict(zip(ranges, values.tolist(), strict=True)))
+
+    def residual(x: Floats) -> Floats:
+        return np.asarray(np.log(rows.seconds(constants(x)) / rows.measured_s))
+
+    within = (np.log(least) - 1e-9, np.log(most) + 1e-9)
+    first = np.clip(np.log([getattr(start, name) for name in ranges]), *within)
+    answer = least_squares(
+        residual, first, bounds=within, loss="soft_l1", f_scale=GLITCH, max_nfev=60
+    )
+    return float(answer.cost), constants(answer.x)
+
+
+def unseen_shapes(rows: Rows, seed: int = 0) -> Floats:
+    """Predicted seconds `[rows]`, each by constants fitted on the other folds' shapes.
+
+    A family of one shape, or of too few rows, is predicted by its prior: nothing was seen.
+    """
+    predicted = rows.seconds(prior(rows))
+    for left_out in folds(rows.shape):
+        kept = rows.take(~left_out)
+        if len(kept) >= LEAST_ROWS:
+            predicted[left_out] = rows.take(left_out).seconds(fit(kept, seed))
+    return predicted

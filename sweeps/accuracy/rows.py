@@ -1,0 +1,100 @@
+"""Rows: measured rows of one kernel family and what its model is asked, as arrays over the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base import BadInput
+from ...measured import Measurements
+from ...simulator.gpu import AnyConstants, Machine
+from ...simulator.gpu.kernels import KERNELS, Kernel
+
+Floats = NDArray[np.float64]
+Chosen = NDArray[np.bool_] | NDArray[np.int64]
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of one kernel family: `[rows]` arrays.
+
+    family: 'backend/kernel_source/dtype'. kernel: the key of KERNELS that predicts it. where: the
+    rows' places in their table. shape: a number for each distinct shape, however it is split and
+    loaded. measured_s: times. asked: the kernel's call, a struct of arrays. machine: who ran it.
+    """
+
+    family: str
+    kernel: str
+    where: NDArray[np.int64]
+    shape: NDArray[np.int64]
+    measured_s: Floats
+    asked: Any
+    machine: Machine
+
+    def __len__(self) -> int:
+        return int(self.where.size)
+
+    @property
+    def model(self) -> Kernel:
+        return KERNELS[self.kernel]
+
+    def take(self, kept: Chosen) -> Rows:
+        """Some of the rows, by mask or place."""
+        return taken(self, kept)
+
+    def terms(self, constants: AnyConstants) -> dict[str, Floats]:
+        """The tile model's seconds of each row, part by part."""
+        return self.model.terms(self.asked, self.machine, constants)
+
+    def seconds(self, constants: AnyConstants) -> Floats:
+        """The tile model's time of each row."""
+        return np.asarray(sum(self.terms(constants).values()))
+
+
+def taken(part: T, kept: Chosen) -> T:
+    """A struct with only some of the rows of each of its arrays, and of the structs in it."""
+    changed: dict[str, Any] = {}
+    for name in part.__struct_fields__:
+        value = getattr(part, name)
+        if isinstance(value, np.ndarray):
+            changed[name] = value[kept]
+        elif isinstance(value, msgspec.Struct):
+            changed[name] = taken(value, kept)
+    return msgspec.structs.replace(part, **changed)
+
+
+def joined(parts: Sequence[T]) -> T:
+    """The rows of several structs of one kind, one after another; what is no array is the first's.
+
+    Shapes keep their numbers, so rows of several GPUs share them only if one table gave them.
+    """
+    changed: dict[str, Any] = {}
+    for name in parts[0].__struct_fields__:
+        values = [getattr(part, name) for part in parts]
+        if isinstance(values[0], np.ndarray):
+            changed[name] = np.concatenate(values)
+        elif isinstance(values[0], msgspec.Struct):
+            changed[name] = joined(values)
+    return msgspec.structs.replace(parts[0], **changed)
+
+
+def family_names(table: Measurements) -> NDArray[np.str_]:
+    """'backend/kernel_source/dtype' of each row."""
+    for name in ("backend", "kernel_source"):
+        if name not in table.columns:
+            raise BadInput("is needed to tell kernel families apart", key=name)
+    parts = [table[name].astype(str) for name in ("backend", "kernel_source", "dtype")]
+    joined_names = np.char.add(
+        np.char.add(parts[0], "/"), np.char.add(np.char.add(parts[1], "/"), parts[2])
+    )
+    return np.asarray(joined_names)
+
+
+def shape_numbers(table: Measurements, columns: Sequence[str]) -> NDArray[np.int64]:
+    """A number for each distinct combination of the columns' values: `[rows]`."""
+    values = np.stack([table[name].astype(np.int64) for name in columns])
+    return np.unique(values, axis=1, return_inverse=True)[1].ravel().astype(np.int64)
