@@ -26,7 +26,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measurements(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A table of one kind ('moe', 'gemm', 'comm', 'serving').
+    """A table of one kind ('moe', 'gemm', 'attention', 'comm', 'serving').
 
     system: the device that was timed, by its name in the catalogue; '' where the column `system`
     tells it row by row. columns: arrays [rows] by name; times are in seconds and end in _s; number
@@ -68,8 +68,10 @@ class Measurements(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         written by any of their names.
         """
         mask = np.ones(len(self), bool)
+        schema = SCHEMAS[self.kind]
         for name, condition in conditions.items():
-            mask &= _met(self[name], condition, is_dtype=name == "dtype")
+            is_dtype = name in schema and schema[name].holds == "dtype"
+            mask &= _met(self[name], condition, is_dtype=is_dtype)
         return self.take(mask)
 
     def take(self, rows: Array) -> Measurements:

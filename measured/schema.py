@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["moe", "gemm", "comm", "serving"]
+Kind = Literal["moe", "gemm", "attention", "comm", "serving"]
 
 TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 """A time column is written in one of these, named in its suffix: latency_us, latency_ms, latency_s.
@@ -75,6 +75,33 @@ GEMM = {
     **_REPEATS,
 }
 
+ATTENTION = {
+    **_WHO,
+    "phase": Column(
+        "text",
+        "prefill: every query token of a request at once, under a causal mask; decode: one",
+        pattern="prefill|decode",
+        allowed="prefill or decode",
+    ),
+    "variant": Column(
+        "text",
+        "gqa: query heads share heads of keys and values (all forms from MHA to MQA); mla: they "
+        "share one latent",
+        pattern="gqa|mla",
+        allowed="gqa or mla",
+    ),
+    "dtype": Column("dtype", "number format of queries, and so of the products"),
+    "kv_dtype": Column("dtype", "number format of cached keys and values"),
+    "head_dim": Column("int", "width of a head's query; for mla before absorption", most=2**12),
+    "num_heads": Column("int", "query heads on the device", most=2**12),
+    "num_kv_heads": Column("int", "heads of keys and values on it; 1 for mla", most=2**12),
+    "batch_size": Column("int", "requests", most=2**20),
+    "query_tokens": Column("int", "new tokens of each request", most=2**24),
+    "cached_tokens": Column("int", "tokens of each request before them", least=0, most=2**30),
+    "latency_s": _time("time of one layer's attention, projections left out"),
+    **_REPEATS,
+}
+
 COMM = {
     **_WHO,
     "collective": Column(
@@ -122,6 +149,7 @@ SERVING = {
 SCHEMAS: dict[str, dict[str, Column]] = {
     "moe": MOE,
     "gemm": GEMM,
+    "attention": ATTENTION,
     "comm": COMM,
     "serving": SERVING,
 }

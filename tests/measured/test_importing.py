@@ -73,7 +73,34 @@ def test_a_serving_table_may_leave_cells_empty(write):
     assert table["tpot_s"] == pytest.approx([5e-3, 4e-3])
 
 
+ATTENTION = """phase,variant,dtype,kv_dtype,head_dim,num_heads,num_kv_heads,batch_size,query_tokens,\
+cached_tokens,latency_us
+prefill,gqa,bfloat16,float8_e4m3fn,128,32,8,1,4096,0,338.7
+decode,mla,bf16,fp8,192,128,1,64,1,8191,300
+"""
+
+
+def test_an_attention_table_names_its_formats_and_phases(write, tmp_path):
+    table = import_table(write(ATTENTION), "attention", "h100-sxm")
+    store.write(table, tmp_path / "a.parquet")
+    again = store.read(tmp_path / "a.parquet")
+    assert again["latency_s"] == pytest.approx([338.7e-6, 300e-6])
+    assert again.where(kv_dtype="float8_e4m3fn", dtype="bfloat16")["phase"].tolist() == [
+        "prefill",
+        "decode",
+    ]
+
+
 FAULTS = [
+    (ATTENTION, "decode,mla", "generation,mla", "row 2, column phase: must be prefill or decode"),
+    (ATTENTION, "prefill,gqa", "prefill,mqa", "row 1, column variant: must be gqa or mla"),
+    (
+        ATTENTION,
+        "4096,0,",
+        "4096,-1,",
+        "row 1, column cached_tokens: must be a whole number from 0",
+    ),
+    (ATTENTION, "kv_dtype", "cache_dtype", "lacks the column kv_dtype"),
     (MOE, "261.54", "261.54 us", "row 1, column latency_us: must be a number without a unit"),
     (MOE, "261.54", "-1", r"row 1, column latency_us: must be a number from 0.001 to 1e\+11"),
     (MOE, "261.54", "nan", "row 1, column latency_us: must be a number"),
@@ -105,12 +132,15 @@ FAULTS = [
 ]
 
 
+KINDS = {MOE: "moe", GEMM: "gemm", ATTENTION: "attention"}
+
+
 @pytest.mark.parametrize(("text", "old", "new", "said"), FAULTS)
 def test_a_wrong_table_is_refused_with_its_place(write, text, old, new, said):
     assert old in text
     path = write(text.replace(old, new, 1))
     with pytest.raises(BadInput, match=said) as fault:
-        import_table(path, "moe" if text is MOE else "gemm", "h100-sxm")
+        import_table(path, KINDS[text], "h100-sxm")
     assert "own.csv" in str(fault.value)
 
 
