@@ -32,12 +32,12 @@ def folds(shape: NDArray[np.int64], count: int = FOLDS) -> Iterator[NDArray[np.b
         yield np.isin(shape, distinct[fold::count])
 
 
-def prior(rows: Rows) -> Constants:
+def prior(rows: Rows) -> AnyConstants:
     """What an unseen kernel of the rows' name is given."""
     return rows.model.starts(rows.family)[0]
 
 
-def fit(rows: Rows, seed: int = 0) -> Constants:
+def fit(rows: Rows, seed: int = 0) -> AnyConstants:
     """The constants with the least soft-L1 error of log(predicted / measured) on the rows.
 
     Every start of the family, one for each choice that its kernel may have made, is fitted to a few
@@ -61,7 +61,7 @@ def _fit(rows: Rows, start: AnyConstants) -> tuple[float, AnyConstants]:
     ranges = limits(type(start))
     least, most = (np.array(side) for side in zip(*ranges.values(), strict=True))
 
-    def constants(x: Floats) -> Constants:
+    def constants(x: Floats) -> AnyConstants:
         values = np.clip(np.exp(x), least, most)
         return msgspec.structs.replace(start, **dict(zip(ranges, values.tolist(), strict=True)))
 
