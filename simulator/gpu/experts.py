@@ -31,7 +31,7 @@ and SGLang's fused_moe, read in their sources)."""
 
 
 class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
-    """Fourteen numbers and two choices of a fused MoE layer's kernels.
+    """Sixteen numbers and two choices of a fused MoE layer's kernels.
 
     tiling: how a tile is picked: the fastest of a set, or by Triton's rule of thumb on tokens.
     packing: which rows a rank computes under expert parallelism: those assigned to its experts, or
@@ -47,7 +47,9 @@ class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
     product_traffic: passes of a product's own rows over memory. wave_s: start and end of each wave
     of tiles. wave_softness: 0 counts whole waves, 1 shares of one (persistent or split kernels).
     overlap: exponent that joins compute, cache and memory; 1 adds them, large ones hide the
-    smaller.
+    smaller. ungated_rate: how fast the products of layers without a gate run beside those with one:
+    they are other variants, often less tuned, or padded to the gated form (2/3). miss_share: of the
+    rows that tiles read again, the share that comes from memory once the rows outgrow the cache.
     """
 
     tiling: Literal["autotuned", "triton-default"] = "autotuned"
@@ -66,6 +68,8 @@ class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
     wave_s: Annotated[float, msgspec.Meta(ge=1e-8, le=3e-5)] = 0.5e-6
     wave_softness: Share = 0.5
     overlap: Annotated[float, msgspec.Meta(ge=1, le=8)] = 2.0
+    ungated_rate: Annotated[float, msgspec.Meta(ge=0.1, le=1.5)] = 1.0
+    miss_share: Annotated[float, msgspec.Meta(ge=1e-4, le=1)] = 0.01
 
 
 def starts(family: str) -> tuple[ExpertConstants, ...]:
@@ -132,12 +136,13 @@ def expert_terms(
     moved = (own + group) * call.activation_size
     gate_up = _Product(call, load, resident, call.hidden, call.matrices_in * call.inter)
     down = _Product(call, load, resident, call.inter, call.hidden)
+    slower = np.where(call.matrices_in > 1, 1.0, 1 / constants.ungated_rate)
     return {
         "launch": np.full(load.rows.shape, constants.launch_s),
         "rows": np.asarray(moved / machine.bandwidth_bytes_per_s),
         "experts": constants.expert_s * load.touched,
-        "gate_up": _product_s(gate_up, machine, constants),
-        "down": _product_s(down, machine, constants),
+        "gate_up": slower * _product_s(gate_up, machine, constants),
+        "down": slower * _product_s(down, machine, constants),
     }
 
 
@@ -196,6 +201,10 @@ def _tiled_s(
     compute_s = counted * (2.0 * b * n * depth) * machine.units / (machine.peak_flops_per_s * share)
     operands = tiles * (b * call.activation_size + n * call.weight_size) * depth
     cache_s = operands / (constants.l2_gain * machine.bandwidth_bytes_per_s)
+    row_bytes = load.rows * depth * call.activation_size
+    outgrown = np.maximum(1 - machine.cache_bytes / np.maximum(row_bytes, 1.0), 0.0)
+    again = constants.miss_share * outgrown * tiles * b * call.activation_size * depth
+    memory_s = memory_s + again / (constants.dram_share * machine.bandwidth_bytes_per_s)
     p = constants.overlap
     joined = (compute_s**p + cache_s**p + memory_s**p) ** (1 / p)
     return np.asarray(joined + constants.wave_s * np.ceil(waves))

@@ -36,15 +36,18 @@ def load_of(loads: NDArray[np.int64]) -> ExpertLoad:
     )
 
 
-def every_slot(tokens: Floats, rows: Floats, top_k: Floats, experts: Floats) -> ExpertLoad:
-    """The load where each token that reaches the device fills all its slots there.
+def every_slot(tokens: Floats, assigned: ExpertLoad, top_k: Floats) -> ExpertLoad:
+    """The load where each token that reaches the device computes all its slots there.
 
-    tokens: of the group; rows: assignments to the device; experts: it holds: `[layers]` each. At
-    most min(tokens, rows) tokens reach it, and each takes min(top_k, experts) of its experts,
-    taken as dealt evenly. (Read off the A100 tables: with top 8 the time does not fall until ep
-    exceeds 8, and halves with each doubling from there.)
+    tokens: of the group, `[layers]`. At most min(tokens, rows) of them reach the device; the slots
+    that other devices own run through one of the touched experts, so no further weights are read.
+    (Read off the A100 tables: with top 8 the time of a large batch does not fall until ep exceeds
+    8, and halves with each doubling from there; that of a single token falls at once.)
     """
-    return even_load(np.ceil(np.minimum(tokens, rows) * np.minimum(top_k, experts)), experts)
+    rows = np.ceil(np.minimum(tokens, assigned.rows)) * top_k
+    more = np.maximum(rows - assigned.rows, 0.0)
+    tiles = assigned.tiles + np.ceil(more[:, None] / np.array(TILE_ROWS, float))
+    return ExpertLoad(rows=assigned.rows + more, touched=assigned.touched, tiles=tiles)
 
 
 def even_load(rows: Floats, experts: Floats) -> ExpertLoad:

@@ -59,7 +59,7 @@ def _call(
         # Weight-only formats multiply 16-bit rows; the others quantise them to their own width.
         activation_size=2.0 if form.compute == "bf16" else form.bytes_per_element,
         assigned=assigned,
-        reached=every_slot(tokens, assigned.rows, top_k, local_experts),
+        reached=every_slot(tokens, assigned, top_k),
     )
 
 

@@ -27,6 +27,7 @@ SIZES = st.sampled_from([64, 128, 256, 768, 1024, 2048, 4096])
 
 
 def layers_of(tokens, top_k, experts, hidden, inter):
+    assigned = even_load(tokens * top_k, experts)
     return ExpertCall(
         tokens=tokens,
         group_rows=tokens * top_k,
@@ -36,8 +37,8 @@ def layers_of(tokens, top_k, experts, hidden, inter):
         matrices_in=np.full(tokens.size, 2.0),
         weight_size=2.0,
         activation_size=2.0,
-        assigned=even_load(tokens * top_k, experts),
-        reached=every_slot(tokens, tokens * top_k, top_k, experts),
+        assigned=assigned,
+        reached=every_slot(tokens, assigned, top_k),
     )
 
 
