@@ -79,10 +79,15 @@ _WIDER = {
 
 
 class Cache(Spec, frozen=True, kw_only=True):
-    """The last cache on the die: its size, and its bandwidth where a source gives one."""
+    """The last cache on the die: its size, and its bandwidth where a source gives one.
+
+    partitions: parts that each serve the units near them; data read from all units is then held
+    once in each.
+    """
 
     capacity_bytes: Positive
     bandwidth_bytes_per_s: Positive | None = None
+    partitions: Count = 1
 
 
 class Gpu(Device, frozen=True, kw_only=True, tag_field="kind", tag="gpu"):

@@ -30,6 +30,10 @@ TRITON_FEW, TRITON_MANY = (16, 32), (64, 64)
 and SGLang's fused_moe, read in their sources)."""
 
 
+STEP = 8.0
+"""How sharply weights stop to fit the cache: at 1.3 times its size a tenth of them is held."""
+
+
 class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
     """Sixteen numbers and two choices of a fused MoE layer's kernels.
 
@@ -42,8 +46,9 @@ class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
     place for every assignment. expert_s: for each touched expert. tensor_share: of the dense peak,
     for a large tile and a long sum. tile_half_rows: rows of a tile at which half of that is
     reached. depth_half: length of the sum at which half is reached (pipeline fill and drain).
-    dram_share: of the memory's bandwidth. l2_gain: the cache's bandwidth over the memory's data
-    sheet bandwidth. resident_share: of the cache, that keeps weights from one repeat to the next.
+    dram_share: of the memory's bandwidth. cache_share: of what the SMs can take from the cache.
+    resident_share: of a split cache, that keeps weights from one repeat to the next (one that is
+    whole keeps its size).
     product_traffic: passes of a product's own rows over memory. wave_s: start and end of each wave
     of tiles. wave_softness: 0 counts whole waves, 1 shares of one (persistent or split kernels).
     overlap: exponent that joins compute, cache and memory; 1 adds them, large ones hide the
@@ -62,7 +67,7 @@ class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
     tile_half_rows: Annotated[float, msgspec.Meta(ge=0.1, le=300)] = 8.0
     depth_half: Annotated[float, msgspec.Meta(ge=1, le=3000)] = 200.0
     dram_share: Annotated[float, msgspec.Meta(ge=0.3, le=1)] = 0.9
-    l2_gain: Annotated[float, msgspec.Meta(ge=0.5, le=12)] = 2.0
+    cache_share: Annotated[float, msgspec.Meta(ge=0.02, le=1)] = 0.4
     resident_share: Annotated[float, msgspec.Meta(ge=0.01, le=2)] = 0.3
     product_traffic: Annotated[float, msgspec.Meta(ge=0.05, le=20)] = 1.0
     wave_s: Annotated[float, msgspec.Meta(ge=1e-8, le=3e-5)] = 0.5e-6
@@ -128,8 +133,7 @@ def expert_terms(
     """
     load = call.assigned if constants.packing == "assigned" else call.reached
     weights = load.touched * call.hidden * call.inter * (call.matrices_in + 1)
-    held = constants.resident_share * machine.cache_bytes
-    resident = np.clip(held / np.maximum(weights * call.weight_size, 1.0), 0.0, 1.0)
+    resident = _resident(weights * call.weight_size, machine, constants)
     own = constants.row_traffic * load.rows * call.hidden
     widths = call.hidden + (call.matrices_in + 1) * call.inter
     group = constants.group_traffic * call.group_rows * widths
@@ -144,6 +148,18 @@ def expert_terms(
         "gate_up": slower * _product_s(gate_up, machine, constants),
         "down": slower * _product_s(down, machine, constants),
     }
+
+
+def _resident(weight_bytes: Floats, machine: Machine, constants: ExpertConstants) -> Floats:
+    """The share of the weights that the cache still holds from the repeat before: `[calls]`.
+
+    Weights are read in the same order in each repeat, so a cache that replaces the oldest line
+    holds all of them or, once they outgrow it, none. (So it is on the L40S, whose cache is one;
+    where it is split, the part that does not hold duplicates is a constant.)
+    """
+    share = np.where(np.asarray(machine.cache_partitions) > 1, constants.resident_share, 1.0)
+    ratio = weight_bytes / (share * machine.cache_bytes)
+    return np.asarray(1 / (1 + ratio**STEP))
 
 
 def _product_s(product: _Product, machine: Machine, constants: ExpertConstants) -> Floats:
@@ -171,7 +187,7 @@ def _memory_s(product: _Product, machine: Machine, constants: ExpertConstants) -
     from_memory = weight_bytes * (1 - resident) + constants.product_traffic * row_bytes
     return np.asarray(
         from_memory / (constants.dram_share * rate)
-        + weight_bytes * resident / (constants.l2_gain * rate)
+        + weight_bytes * resident / (constants.cache_share * machine.cache_port_bytes_per_s)
     )
 
 
@@ -200,7 +216,7 @@ def _tiled_s(
     )
     compute_s = counted * (2.0 * b * n * depth) * machine.units / (machine.peak_flops_per_s * share)
     operands = tiles * (b * call.activation_size + n * call.weight_size) * depth
-    cache_s = operands / (constants.l2_gain * machine.bandwidth_bytes_per_s)
+    cache_s = operands / (constants.cache_share * machine.cache_port_bytes_per_s)
     row_bytes = load.rows * depth * call.activation_size
     outgrown = np.maximum(1 - machine.cache_bytes / np.maximum(row_bytes, 1.0), 0.0)
     again = constants.miss_share * outgrown * tiles * b * call.activation_size * depth

@@ -12,9 +12,16 @@ from ...hardware import AnyDevice, Gpu
 Figure = float | NDArray[np.float64]
 
 
+CACHE_PORT_BYTES = 64
+"""Bytes a cycle from the last cache to an SM (NVIDIA A100 whitepaper: 5,120 B/clk for 80 slices;
+from memory, unverified for the others)."""
+
+
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """units: streaming multiprocessors. peak: FLOP/s of all of them for one number format.
-    bandwidth: bytes/s of the memory. cache: bytes of the last cache.
+    bandwidth: bytes/s of the memory. cache: bytes of the last cache. cache_port: bytes/s that all
+    SMs together can take from the cache, CACHE_PORT_BYTES each a cycle. cache_partitions: parts
+    that it is split into.
 
     Each a number, or `[calls]` where calls ran on several GPUs.
     """
@@ -23,21 +30,26 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     peak_flops_per_s: Figure
     bandwidth_bytes_per_s: Figure
     cache_bytes: Figure
+    cache_port_bytes_per_s: Figure
+    cache_partitions: Figure
 
     @classmethod
     def of(cls, device: AnyDevice, dtype: str) -> Machine:
         """The figures of a catalogue GPU for products in `dtype`; refuses what lacks one."""
         if not isinstance(device, Gpu):
             raise BadInput("is no GPU; the tile model knows GPUs only", key=device.name)
-        if device.units is None or device.cache is None:
+        if device.units is None or device.cache is None or device.clock_hz is None:
             raise BadInput(
-                "states no number of units or no cache; the tile model needs both", key=device.name
+                "states no number of units, no clock or no cache; the tile model needs all three",
+                key=device.name,
             )
         return cls(
             units=float(device.units),
             peak_flops_per_s=device.peak(dtype),
             bandwidth_bytes_per_s=device.memory.bandwidth_bytes_per_s,
             cache_bytes=device.cache.capacity_bytes,
+            cache_port_bytes_per_s=CACHE_PORT_BYTES * device.units * device.clock_hz,
+            cache_partitions=float(device.cache.partitions),
         )
 
     def along(self, calls: int) -> Machine:
