@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import experts
+from . import experts, gemm
 from .experts import ExpertConstants
+from .gemm import GemmConstants
 from .machine import Machine
 
 Floats = NDArray[np.float64]
 
 
-AnyConstants = ExpertConstants
+AnyConstants = ExpertConstants | GemmConstants
 """The constants of any kind of kernel; a file tells them apart by their tag."""
 
 
@@ -29,4 +30,5 @@ class Kernel(NamedTuple):
 
 KERNELS: dict[str, Kernel] = {
     "experts": Kernel(experts.starts, experts.expert_terms),
+    "gemm": Kernel(gemm.starts, gemm.gemm_terms),
 }

@@ -8,9 +8,11 @@ from ...base import unknown
 from ...hardware import AnyDevice
 from ...measured import Measurements
 from .rows import Rows
+from .rows_gemm import gemm_families
 from .rows_moe import moe_families
 
 FAMILIES: dict[str, Callable[[Measurements, AnyDevice, int], Iterator[Rows]]] = {
+    "gemm": gemm_families,
     "moe": moe_families,
 }
 """Kind of table -> (table, device, seed) -> the families in it. Another kind joins here."""
