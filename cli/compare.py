@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..base import BadInput
 from . import show
 
 if TYPE_CHECKING:
@@ -48,12 +47,10 @@ def compare(
     moesaic compare --what cpu --out report
     """
     from ..sweeps.accuracy import compare as run
-    from ..sweeps.accuracy.predict import tile_with
 
-    if constants is not None and (model != "tile" or cv):
-        raise BadInput("goes with --model tile and without --cv", key="--constants")
-    predict = model if constants is None else tile_with(constants)
-    comparison = run(what, on, predict, folder=measured, cv=cv, seed=seed)
+    comparison = run(
+        what, on, model, folder=measured, cv=cv, constants=constants, seed=seed, tell=show.say
+    )
     rows = comparison.by_band()
     for column in filter(None, by.split(",")):
         rows += comparison.by(column)

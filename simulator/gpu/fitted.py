@@ -10,11 +10,14 @@ from .kernels import AnyConstants
 
 
 class Score(Spec, frozen=True, kw_only=True):
-    """Errors of a fit on rows that it did not see: mean and median absolute relative error."""
+    """Errors of a fit on rows that it did not see: mean and median absolute relative error, and the
+    factors of the prediction between which 80% of the measurements lay."""
 
     rows: int
     mape: NonNegative
     median_ape: NonNegative
+    low: NonNegative
+    high: NonNegative
 
 
 class Family(Spec, frozen=True, kw_only=True):

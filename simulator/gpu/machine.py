@@ -51,9 +51,3 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
             cache_port_bytes_per_s=CACHE_PORT_BYTES * device.units * device.clock_hz,
             cache_partitions=float(device.cache.partitions),
         )
-
-    def along(self, calls: int) -> Machine:
-        """The same figures for each of many calls: `[calls]` arrays."""
-        return Machine(
-            **{name: np.full(calls, getattr(self, name)) for name in self.__struct_fields__}
-        )

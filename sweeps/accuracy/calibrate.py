@@ -14,6 +14,7 @@ from ...simulator.gpu import AnyConstants, Fitted, limits
 from ...simulator.gpu.fitted import Family, Score
 from .families import families
 from .fit import LEAST_ROWS, fit, unseen_shapes
+from .prediction import spread
 
 
 def calibrate(
@@ -34,11 +35,15 @@ def calibrate(
         if len(rows) < LEAST_ROWS:
             _say(tell, f"{rows.family}: left out, {len(rows)} rows of {LEAST_ROWS} needed")
             continue
-        error = np.abs(unseen_shapes(rows, seed) / rows.measured_s - 1)
+        seconds = unseen_shapes(rows, seed).seconds
+        error = np.abs(seconds / rows.measured_s - 1)
+        low, high = spread(seconds, rows.measured_s)
         score = Score(
             rows=len(rows),
             mape=round(float(error.mean()), 4),
             median_ape=round(float(np.median(error)), 4),
+            low=round(low, 4),
+            high=round(high, 4),
         )
         constants = _readable(fit(rows, seed))
         made.append(Family(name=rows.family, constants=constants, unseen_shapes=score))

@@ -13,7 +13,9 @@ from ...hardware.load import device as load_device
 from ...measured import Measurements, load, systems
 from ...measured.cpu_layer import measure
 from .errors import TOKEN_BANDS, ErrorRow, errors
-from .predict import BOUNDS, CROSS_VALIDATED, MODELS, Model
+from .predict import BOUNDS, CROSS_VALIDATED, MODELS, Plain, plain
+from .prediction import Model, Prediction, Tell
+from .tile import tile_with
 
 KINDS = ("moe", "gemm", "cpu")
 """What can be compared: recorded MoE layers, recorded GEMMs, and MoE layers timed on this CPU."""
@@ -25,17 +27,21 @@ MOST_VALUES = 200
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Predictions beside measurements, row by row.
 
-    predicted_s: `[rows]`, by `model`; table: the measured rows. predicted_evidence and
-    measured_evidence say what the two sides are.
+    prediction: by `model`; table: the measured rows. predicted_evidence and measured_evidence say
+    what the two sides are.
     """
 
     what: str
     system: str
     model: str
     table: Measurements
-    predicted_s: NDArray[np.float64]
+    prediction: Prediction
     predicted_evidence: Evidence
     measured_evidence: Evidence
+
+    @property
+    def predicted_s(self) -> NDArray[np.float64]:
+        return self.prediction.seconds
 
     @property
     def measured_s(self) -> NDArray[np.float64]:
@@ -47,13 +53,17 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return self.table["m" if self.table.kind == "gemm" else "num_tokens"]
 
     def by_band(self) -> list[ErrorRow]:
-        """Errors over all rows, then by token band; bands without rows are left out."""
-        rows = [errors("all", self.predicted_s, self.measured_s)]
-        for name, low, high in TOKEN_BANDS:
-            inside = (self.tokens > low) & (self.tokens <= high)
-            if inside.any():
-                rows.append(errors(name, self.predicted_s[inside], self.measured_s[inside]))
-        return rows
+        """Errors over all rows, then by token band, then by what the model says that it knows;
+        groups without rows are left out."""
+        bands = {
+            name: (self.tokens > low) & (self.tokens <= high) for name, low, high in TOKEN_BANDS
+        }
+        groups = {"all": np.ones(len(self.table), bool), **bands, **self.prediction.parts}
+        return [self.within(name, mask) for name, mask in groups.items() if mask.any()]
+
+    def within(self, name: str, mask: NDArray[np.bool_]) -> ErrorRow:
+        """The errors of some of the rows."""
+        return errors(name, self.prediction, self.measured_s, mask)
 
     def by(self, column: str) -> list[ErrorRow]:
         """Errors by the values of a column, such as 'dtype' or 'backend'."""
@@ -63,8 +73,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
                 f"takes {values.size} values; errors are shown by at most {MOST_VALUES}", key=column
             )
         return [
-            errors(f"{column} {value}", self.predicted_s[code == i], self.measured_s[code == i])
-            for i, value in enumerate(values.tolist())
+            self.within(f"{column} {value}", code == i) for i, value in enumerate(values.tolist())
         ]
 
     @property
@@ -76,23 +85,27 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 def compare(
     what: str,
     on: str = "",
-    model: str | Model = "roofline",
+    model: str | Plain = "roofline",
     *,
     folder: str | Path | None = None,
     cv: str = "",
+    constants: str | Path | None = None,
     seed: int = 0,
+    tell: Tell = lambda line: None,
 ) -> Comparison:
     """Holds a model against a measured table.
 
     what: one of KINDS; 'cpu' times MoE layers here and now, `on` is then this machine. folder:
     imported tables instead of the ones that ship. cv: what the model is refitted without before it
-    predicts a row ('shape'), or nothing. Raises BadInput for unknown names.
+    predicts a row ('shape' or 'gpu'), or nothing. constants: a file of `moesaic calibrate` for the
+    tile model, instead of those that ship. tell: called with a line after each fitted family.
+    Raises BadInput for unknown names.
     """
     if what not in KINDS:
         raise unknown("comparison", what, KINDS, key="--what")
     if seed < 0:
         raise BadInput("must not be negative", key="--seed", value=seed)
-    predict, name = _model(model, cv)
+    predict, name = _model(model, cv, constants)
     table = _table(what, on, folder)
     device = load_device(table.system)
     return Comparison(
@@ -100,8 +113,8 @@ def compare(
         system=device.name,
         model=name,
         table=table,
-        predicted_s=np.asarray(predict(table, device, seed), np.float64),
-        predicted_evidence="bound" if predict in BOUNDS else "simulated",
+        prediction=predict(table, device, seed, tell),
+        predicted_evidence="bound" if name in BOUNDS else "simulated",
         measured_evidence=table.evidence,
     )
 
@@ -117,15 +130,21 @@ def _table(what: str, on: str, folder: str | Path | None) -> Measurements:
     return load(what, on or None, folder)
 
 
-def _model(model: str | Model, cv: str) -> tuple[Model, str]:
+def _model(model: str | Plain, cv: str, constants: str | Path | None) -> tuple[Model, str]:
     name = model if isinstance(model, str) else getattr(model, "__name__", "custom")
     if cv:
+        if constants is not None:
+            raise BadInput("refits the constants: leave --constants away", key="--cv", value=cv)
         if (name, cv) not in CROSS_VALIDATED:
             known = ", ".join(f"{one} by {left_out}" for one, left_out in CROSS_VALIDATED)
             raise BadInput(f"refits {known}", key="--cv", value=f"{name} by {cv}")
         return CROSS_VALIDATED[name, cv], f"{name}, unseen {cv}s"
+    if constants is not None:
+        if name != "tile":
+            raise BadInput("goes with the tile model, without --cv", key="--constants")
+        return tile_with(constants), "tile, own constants"
     if not isinstance(model, str):
-        return model, name
+        return plain(model), name
     if model not in MODELS:
         raise unknown("model", model, MODELS, key="--model")
     return MODELS[model], model

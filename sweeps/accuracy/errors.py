@@ -6,6 +6,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .prediction import Prediction
+
 Floats = NDArray[np.float64]
 
 TOKEN_BANDS = (("T <= 64", 0, 64), ("64 < T <= 1024", 64, 1024), ("T > 1024", 1024, np.inf))
@@ -17,7 +19,8 @@ class ErrorRow(msgspec.Struct, frozen=True, kw_only=True):
 
     signed: median of predicted / measured - 1 (negative: predicted too fast). mape: mean of the
     absolute value of it; median_ape: its median, which glitches in the tables do not move.
-    spearman: rank correlation, nan for fewer than three rows.
+    spearman: rank correlation, nan for fewer than three rows. coverage: share of the measurements
+    inside the prediction's 80% interval, nan where it gave none.
     """
 
     band: str
@@ -26,14 +29,28 @@ class ErrorRow(msgspec.Struct, frozen=True, kw_only=True):
     mape: float
     median_ape: float
     spearman: float
+    coverage: float
 
 
-def errors(band: str, predicted: Floats, measured: Floats) -> ErrorRow:
-    """The errors of one band; predicted and measured: `[rows]`."""
-    if not predicted.size:
-        nan = float("nan")
-        return ErrorRow(band=band, rows=0, signed=nan, mape=nan, median_ape=nan, spearman=nan)
+def errors(
+    band: str,
+    prediction: Prediction,
+    measured: Floats,
+    mask: NDArray[np.bool_] | None = None,
+) -> ErrorRow:
+    """The errors of the rows of one band, of all without a mask; measured: `[rows]`."""
+    kept = np.ones(measured.size, bool) if mask is None else mask
+    nan = float("nan")
+    if not kept.any():
+        return ErrorRow(
+            band=band, rows=0, signed=nan, mape=nan, median_ape=nan, spearman=nan, coverage=nan
+        )
+    predicted, measured = prediction.seconds[kept], measured[kept]
     relative = predicted / measured - 1
+    coverage = nan
+    if prediction.low_s is not None and prediction.high_s is not None:
+        low, high = prediction.low_s[kept], prediction.high_s[kept]
+        coverage = float(((low <= measured) & (measured <= high)).mean())
     return ErrorRow(
         band=band,
         rows=int(predicted.size),
@@ -41,6 +58,7 @@ def errors(band: str, predicted: Floats, measured: Floats) -> ErrorRow:
         mape=float(np.abs(relative).mean()),
         median_ape=float(np.median(np.abs(relative))),
         spearman=_spearman(predicted, measured),
+        coverage=coverage,
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...simulator.gpu import AnyConstants, limits
+from .prediction import UNKNOWN, Prediction, spread
 from .rows import Rows
 
 Floats = NDArray[np.float64]
@@ -29,10 +30,14 @@ Constants that the rows do not show stay where physics put them."""
 
 
 def folds(shape: NDArray[np.int64], count: int = FOLDS) -> Iterator[NDArray[np.bool_]]:
-    """Masks of the rows left out: every shape with all its splits and loads in one of them."""
-    distinct = np.unique(shape)
-    for fold in range(min(count, distinct.size)):
-        yield np.isin(shape, distinct[fold::count])
+    """Masks of the rows left out: every shape with all its splits and loads in one of them.
+
+    A shape's number decides, so all families of a table leave it out together.
+    """
+    for fold in range(count):
+        left_out = shape % count == fold
+        if left_out.any():
+            yield left_out
 
 
 def prior(rows: Rows) -> AnyConstants:
@@ -80,14 +85,23 @@ def _fit(rows: Rows, start: AnyConstants) -> tuple[float, AnyConstants]:
     return float(answer.cost), constants(answer.x)
 
 
-def unseen_shapes(rows: Rows, seed: int = 0) -> Floats:
-    """Predicted seconds `[rows]`, each by constants fitted on the other folds' shapes.
+def unseen_shapes(rows: Rows, seed: int = 0) -> Prediction:
+    """Each row predicted by constants fitted on the other folds' shapes.
 
-    A family of one shape, or of too few rows, is predicted by its prior: nothing was seen.
+    Its interval is that of the errors in the other folds, which were left out in their turn. A
+    family of one fold, or of too few rows, is predicted by its prior: nothing was seen.
     """
-    predicted = rows.seconds(prior(rows))
+    seconds = rows.seconds(prior(rows))
+    seen = np.zeros(len(rows), bool)
     for left_out in folds(rows.shape):
         kept = rows.take(~left_out)
         if len(kept) >= LEAST_ROWS:
-            predicted[left_out] = rows.take(left_out).seconds(fit(kept, seed))
-    return predicted
+            seconds[left_out] = rows.take(left_out).seconds(fit(kept, seed))
+            seen[left_out] = True
+    low, high = seconds * UNKNOWN[0], seconds * UNKNOWN[1]
+    for left_out in folds(rows.shape):
+        others = seen & ~left_out
+        if others.sum() >= LEAST_ROWS:
+            factors = spread(seconds[others], rows.measured_s[others])
+            low[left_out], high[left_out] = seconds[left_out] * np.array(factors)[:, None]
+    return Prediction(seconds=seconds, low_s=low, high_s=high)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base import BadInput, unknown
+from ...base import unknown
 from ...hardware import AnyDevice, Cpu, Gpu
 from ...measured import Measurements
-from ...simulator.gpu import Fitted, load_fitted, shipped
 from .cases import Case, by_name, gemm_cases, moe_cases
-from .families import families
-from .fit import prior, unseen_shapes
+from .prediction import Model, Prediction, Tell
+from .tile import tile, tile_unseen_gpus, tile_unseen_shapes
 
 Floats = NDArray[np.float64]
-Model = Callable[[Measurements, AnyDevice, int], Floats]
+Plain = Callable[[Measurements, AnyDevice, int], Floats]
 """(table, device, seed) -> seconds `[rows]`."""
 
 
@@ -36,56 +34,31 @@ def constant(table: Measurements, device: AnyDevice, seed: int) -> Floats:
     return _roof(table, device, _cases(table), tensor=0.7, memory=0.8)
 
 
-def tile(table: Measurements, device: AnyDevice, seed: int) -> Floats:
-    """The tile model with the constants that ship for the device; kernel families that it has none
-    for get the prior. The shipped tables are what the constants were fitted on: for shapes that a
-    fit did not see, cross-validate."""
-    return _tiled(table, device, shipped(device.name, table.kind), seed)
+def plain(model: Plain) -> Model:
+    """A model that says seconds only, without progress."""
 
+    def predict(table: Measurements, device: AnyDevice, seed: int, tell: Tell) -> Prediction:
+        return Prediction(seconds=np.asarray(model(table, device, seed), np.float64))
 
-def tile_with(constants: str | Path) -> Model:
-    """The tile model with the constants of a file that `moesaic calibrate` wrote."""
-    fitted = load_fitted(constants)
-
-    def tile_with_file(table: Measurements, device: AnyDevice, seed: int) -> Floats:
-        if fitted.gpu != device.name:
-            raise BadInput(
-                f"holds constants of {fitted.gpu}; the table was timed on {device.name}",
-                file=constants,
-            )
-        return _tiled(table, device, fitted, seed)
-
-    return tile_with_file
-
-
-def tile_unseen_shapes(table: Measurements, device: AnyDevice, seed: int) -> Floats:
-    """The tile model, each row predicted by constants fitted without its shape (five folds)."""
-    seconds = np.zeros(len(table))
-    for rows in families(table, device, seed):
-        seconds[rows.where] = unseen_shapes(rows, seed)
-    return seconds
-
-
-def _tiled(table: Measurements, device: AnyDevice, fitted: Fitted, seed: int) -> Floats:
-    known, seconds = fitted.names(), np.zeros(len(table))
-    for rows in families(table, device, seed):
-        constants = fitted.constants(rows.family) if rows.family in known else prior(rows)
-        seconds[rows.where] = rows.seconds(constants)
-    return seconds
+    return predict
 
 
 MODELS: dict[str, Model] = {
-    "roofline": roofline,
-    "roofline-busiest": roofline_busiest,
-    "constant": constant,
+    "roofline": plain(roofline),
+    "roofline-busiest": plain(roofline_busiest),
+    "constant": plain(constant),
     "tile": tile,
 }
-"""How a measured table is predicted. A callable of the same shape is accepted in their place."""
+"""How a measured table is predicted. A callable (table, device, seed) -> seconds `[rows]` is
+accepted in their place."""
 
-CROSS_VALIDATED: dict[tuple[str, str], Model] = {("tile", "shape"): tile_unseen_shapes}
+CROSS_VALIDATED: dict[tuple[str, str], Model] = {
+    ("tile", "shape"): tile_unseen_shapes,
+    ("tile", "gpu"): tile_unseen_gpus,
+}
 """(model, what is left out) -> the model refitted without it for each row."""
 
-BOUNDS = (roofline,)
+BOUNDS = ("roofline",)
 """The models that no machine with these peaks can beat; what the others say is simulated."""
 
 

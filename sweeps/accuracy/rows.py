@@ -67,18 +67,28 @@ def taken(part: T, kept: Chosen) -> T:
     return msgspec.structs.replace(part, **changed)
 
 
-def joined(parts: Sequence[T]) -> T:
-    """The rows of several structs of one kind, one after another; what is no array is the first's.
+def joined(parts: Sequence[Rows]) -> Rows:
+    """The rows of several families, or of one family on several GPUs, one after another.
 
-    Shapes keep their numbers, so rows of several GPUs share them only if one table gave them.
+    Names are the first one's. Shapes keep their numbers, so rows of several tables do not share
+    them.
     """
+    return _joined(parts, [len(part) for part in parts])
+
+
+def _joined(parts: Sequence[T], sizes: Sequence[int]) -> T:
+    """Arrays one after another; a number, which may differ from part to part, as such an array."""
     changed: dict[str, Any] = {}
     for name in parts[0].__struct_fields__:
         values = [getattr(part, name) for part in parts]
-        if isinstance(values[0], np.ndarray):
-            changed[name] = np.concatenate(values)
-        elif isinstance(values[0], msgspec.Struct):
-            changed[name] = joined(values)
+        if isinstance(values[0], msgspec.Struct):
+            changed[name] = _joined(values, sizes)
+        elif isinstance(values[0], np.ndarray | float):
+            arrays = [
+                value if isinstance(value, np.ndarray) else np.full(size, value)
+                for value, size in zip(values, sizes, strict=True)
+            ]
+            changed[name] = np.concatenate(arrays)
     return msgspec.structs.replace(parts[0], **changed)
 
 

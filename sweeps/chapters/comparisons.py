@@ -8,7 +8,7 @@ from ..accuracy import Comparison, ErrorRow, compare
 from ..report.section import Section, Table
 from .question import Chapter
 
-COLUMNS = ("band", "rows", "median signed error", "MAPE", "median APE", "Spearman")
+COLUMNS = ("band", "rows", "median signed error", "MAPE", "median APE", "Spearman", "in 80%")
 
 
 class Held(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="compare"):
@@ -78,5 +78,6 @@ def error_cells(row: ErrorRow) -> tuple[str, ...]:
         f"{row.mape:.1%}",
         f"{row.median_ape:.1%}",
         f"{row.spearman:.3f}",
+        f"{row.coverage:.0%}",
     )
     return (row.band, str(row.rows), *("-" if "nan" in text else text for text in shown))

@@ -11,6 +11,7 @@ from moesaic.hardware.load import device
 from moesaic.sweeps.accuracy import MODELS, compare, errors
 from moesaic.sweeps.accuracy.cases import drawn_load, even_load, gemm_cases, moe_cases
 from moesaic.sweeps.accuracy.predict import constant, roofline, roofline_busiest
+from moesaic.sweeps.accuracy.prediction import Prediction
 from moesaic.sweeps.chapters.comparisons import error_cells
 
 
@@ -21,7 +22,7 @@ def h100():
 
 def test_errors_of_a_hand_made_band():
     predicted, measured = np.array([1.0, 2.0, 3.0, 8.0]), np.array([2.0, 2.0, 2.0, 2.0])
-    row = errors("all", predicted, measured)
+    row = errors("all", Prediction(seconds=predicted), measured)
     assert (row.band, row.rows) == ("all", 4)
     assert row.signed == pytest.approx(0.25)  # of -0.5, 0, 0.5, 3
     assert row.mape == pytest.approx(1.0)
@@ -31,21 +32,25 @@ def test_errors_of_a_hand_made_band():
 
 def test_the_order_counts_for_spearman_not_the_size():
     measured = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert errors("", measured**3, measured).spearman == pytest.approx(1)
-    assert errors("", 1 / measured, measured).spearman == pytest.approx(-1)
+    assert errors("", Prediction(seconds=measured**3), measured).spearman == pytest.approx(1)
+    assert errors("", Prediction(seconds=1 / measured), measured).spearman == pytest.approx(-1)
     # 1 - 6 * (1 + 1) / (5 * 24): one neighbouring pair is swapped.
     swapped = np.array([2.0, 1.0, 3.0, 4.0, 5.0])
-    assert errors("", swapped, measured).spearman == pytest.approx(0.9)
+    assert errors("", Prediction(seconds=swapped), measured).spearman == pytest.approx(0.9)
 
 
 def test_an_empty_band_has_no_errors():
-    row = errors("none", np.array([]), np.array([]))
+    row = errors("none", Prediction(seconds=np.array([])), np.array([]))
     assert row.rows == 0
     assert math.isnan(row.mape)
 
 
 def test_what_has_no_number_is_shown_as_a_dash():
-    assert error_cells(errors("none", np.array([]), np.array([]))) == ("none", "0", *"----")
+    assert error_cells(errors("none", Prediction(seconds=np.array([])), np.array([]))) == (
+        "none",
+        "0",
+        *"-----",
+    )
 
 
 def test_a_balanced_layer_by_hand(table):
@@ -159,7 +164,7 @@ def test_without_a_cache_the_roofline_is_the_published_yardstick(h100):
     # The yardstick counts every activation byte: MAPE 62.6 % (median 69.9), then by band.
     bare = msgspec.structs.replace(device("h100-sxm"), cache=None)
     predicted = roofline(h100.table, bare, 0)
-    rows = msgspec.structs.replace(h100, predicted_s=predicted).by_band()
+    rows = msgspec.structs.replace(h100, prediction=Prediction(seconds=predicted)).by_band()
     assert [100 * row.mape for row in rows] == pytest.approx((62.6, 61.7, 54.8, 74.2), abs=0.1)
     assert 100 * rows[0].median_ape == pytest.approx(69.9, abs=0.1)
 
@@ -200,4 +205,5 @@ def test_a_column_of_many_values_groups_nothing(h100):
 @pytest.mark.parametrize("name", ["roofline", "roofline-busiest", "constant"])
 @pytest.mark.parametrize("kind", ["moe", "gemm"])
 def test_the_baselines_predict_every_kind(table, kind, name):
-    assert (MODELS[name](table(kind, {}, {}), device("h100-sxm"), 0) > 0).all()
+    predicted = MODELS[name](table(kind, {}, {}), device("h100-sxm"), 0, print)
+    assert (predicted.seconds > 0).all()

@@ -1,0 +1,138 @@
+"""The tile model against a measured table: with shipped constants, a file's, or refitted ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ...base import BadInput
+from ...hardware import AnyDevice
+from ...hardware.load import device as load_device
+from ...measured import Measurements, load, systems
+from ...simulator.gpu import Fitted, load_fitted, shipped
+from .families import families
+from .fit import SAMPLE, fit, prior, unseen_shapes
+from .prediction import UNKNOWN, Model, Prediction, Tell, scattered, spread, within
+from .rows import Rows, joined
+
+SEEN, UNSEEN = "kernel seen on another GPU", "kernel never seen"
+
+
+def tile(table: Measurements, device: AnyDevice, seed: int, tell: Tell) -> Prediction:
+    """The tile model with the constants that ship for the device; kernel families that it has none
+    for get the prior. The shipped tables are what the constants were fitted on: for shapes that a
+    fit did not see, cross-validate."""
+    return _with_constants(table, device, shipped(device.name, table.kind), seed)
+
+
+def tile_with(constants: str | Path) -> Model:
+    """The tile model with the constants of a file that `moesaic calibrate` wrote."""
+    fitted = load_fitted(constants)
+
+    def tile_with_file(table: Measurements, device: AnyDevice, seed: int, tell: Tell) -> Prediction:
+        if fitted.gpu != device.name:
+            raise BadInput(
+                f"holds constants of {fitted.gpu}; the table was timed on {device.name}",
+                file=constants,
+            )
+        return _with_constants(table, device, fitted, seed)
+
+    return tile_with_file
+
+
+def _with_constants(
+    table: Measurements, device: AnyDevice, fitted: Fitted, seed: int
+) -> Prediction:
+    known = {family.name: family for family in fitted.family}
+    parts = []
+    for rows in families(table, device, seed):
+        family = known.get(rows.family)
+        seconds = rows.seconds(family.constants if family else prior(rows))
+        score = family.unseen_shapes if family else None
+        factors = (score.low, score.high) if score else UNKNOWN
+        parts.append((rows.where, within(seconds, factors)))
+    return scattered(len(table), parts)
+
+
+def tile_unseen_shapes(table: Measurements, device: AnyDevice, seed: int, tell: Tell) -> Prediction:
+    """The tile model, each row predicted by constants fitted without its shape (five folds)."""
+    parts = []
+    for rows in families(table, device, seed):
+        part = unseen_shapes(rows, seed)
+        parts.append((rows.where, part))
+        tell(_score(rows, part))
+    return scattered(len(table), parts)
+
+
+def tile_unseen_gpus(table: Measurements, device: AnyDevice, seed: int, tell: Tell) -> Prediction:
+    """The tile model, each row predicted by constants fitted on the other GPUs' shipped tables.
+
+    A kernel family that other GPUs ran too takes one set of constants fitted on all of them, or on
+    those that ran the same version where there are any. One that none ran takes constants fitted
+    on all kernels of its number format, else of all. Only the device's data sheet is its own.
+    """
+    elsewhere = _elsewhere(table.kind, device, seed)
+    parts = []
+    for rows in families(table, device, seed):
+        versions = _versions(table, rows)
+        same = [one for one in elsewhere if one.rows.family == rows.family]
+        same = [one for one in same if one.versions & versions] or same
+        seen = bool(same)
+        alike = same or [one for one in elsewhere if one.dtype == _dtype(rows)] or elsewhere
+        taught = _thinned(joined([one.rows for one in alike]), 3 * SAMPLE, seed)
+        constants = fit(taught, seed)
+        factors = spread(taught.seconds(constants), taught.measured_s)
+        part = within(rows.seconds(constants), factors)
+        known = np.full(len(rows), seen)
+        part = msgspec.structs.replace(part, parts={SEEN: known, UNSEEN: ~known})
+        parts.append((rows.where, part))
+        tell(_score(rows, part))
+    return scattered(len(table), parts)
+
+
+class _Elsewhere(msgspec.Struct, frozen=True):
+    """Rows of a family on another GPU, and the framework versions that they ran in."""
+
+    rows: Rows
+    versions: frozenset[str]
+
+    @property
+    def dtype(self) -> str:
+        return _dtype(self.rows)
+
+
+def _elsewhere(kind: str, device: AnyDevice, seed: int) -> list[_Elsewhere]:
+    found = []
+    for system in systems(kind):
+        if system == device.name:
+            continue
+        table = load(kind, system)
+        for rows in families(table, load_device(system), seed):
+            found.append(_Elsewhere(_thinned(rows, SAMPLE, seed), _versions(table, rows)))
+    return found
+
+
+def _thinned(rows: Rows, count: int, seed: int) -> Rows:
+    """At most `count` of the rows, so that a GPU with many does not outvote one with few."""
+    if len(rows) <= count:
+        return rows
+    return rows.take(np.sort(np.random.default_rng(seed).permutation(len(rows))[:count]))
+
+
+def _versions(table: Measurements, rows: Rows) -> frozenset[str]:
+    if "version" not in table.columns:
+        return frozenset()
+    return frozenset(np.unique(table["version"][rows.where].astype(str)).tolist())
+
+
+def _dtype(rows: Rows) -> str:
+    return rows.family.split("/")[2]
+
+
+def _score(rows: Rows, part: Prediction) -> str:
+    error = np.abs(part.seconds / rows.measured_s - 1)
+    return (
+        f"{rows.family}: {len(rows)} rows, MAPE {error.mean():.1%}, median {np.median(error):.1%}"
+    )
