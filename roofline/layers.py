@@ -10,6 +10,7 @@ from .experts import copy_touched, expert_matrices
 from .links import expert_link, group_link, top_k_of
 from .mixers import MIXERS
 from .pieces import all_reduce, block, norm, product, size_of
+from .shapes import Routed
 from .shards import Drafts, Shards
 from .table import Floats
 
@@ -76,8 +77,12 @@ def _routed(
 ) -> None:
     """The two grouped products of the routed experts on each device."""
     parallel, width = shards.parallel, shards.model.hidden
-    rows, touched = rank_rows(shards, row, expert_map)
     inter = ffn.inter / parallel.expert_tp
+    shape = _routed_shape(shards, ffn, row, expert_map)
+    rows, touched = (
+        np.bincount(shape.rank, held, minlength=parallel.ep).astype(float).repeat(shape.each)
+        for held in (shape.loads, shape.touched)
+    )
     sizes = size_of(shards, "experts"), size_of(shards, "activations")
     per_expert = np.divide(rows, touched, out=np.zeros_like(rows), where=touched > 0)
     reached = float(touched.sum()) / parallel.expert_tp
@@ -95,12 +100,13 @@ def _routed(
             activations=moved,
             rows=per_expert,
             token_weights=weights * one_token,
+            shape=shape,
             after=(arrived,) if name == "experts.gate_up" else None,
         )
 
 
-def rank_rows(shards: Shards, row: int, expert_map: ExpertMap) -> tuple[Floats, Floats]:
-    """Rows and touched experts on each device of the stage in MoE layer `row`: both `[devices]`.
+def _routed_shape(shards: Shards, ffn: Experts, row: int, expert_map: ExpertMap) -> Routed:
+    """What the copies of the experts in MoE layer `row` are given.
 
     The tokens of a replicated expert are dealt to its copies at random, evenly.
     """
@@ -109,12 +115,17 @@ def rank_rows(shards: Shards, row: int, expert_map: ExpertMap) -> tuple[Floats, 
     copies = np.bincount(slots, minlength=expert_map.experts)
     loads = step.loads[row]
     tokens = float(loads.sum()) / top_k_of(shards, row)
-    per_copy = copy_touched(loads, step.touched[row], copies, tokens)
-    rank = expert_map.ranks
-    rows = np.bincount(rank, (loads / copies)[slots], minlength=parallel.ep)
-    seen = np.bincount(rank, per_copy[slots], minlength=parallel.ep)
-    each = parallel.expert_tp
-    return rows.astype(float).repeat(each), seen.astype(float).repeat(each)
+    return Routed(
+        tokens=tokens,
+        top_k=ffn.top_k,
+        hidden=shards.model.hidden,
+        inter=ffn.inter / parallel.expert_tp,
+        gated=ffn.gated,
+        rank=expert_map.ranks.astype(np.int64),
+        loads=(loads / copies)[slots],
+        touched=copy_touched(loads, step.touched[row], copies, tokens)[slots],
+        each=parallel.expert_tp,
+    )
 
 
 def _exchange(

@@ -11,6 +11,7 @@ from ..workload import Gqa, LinearAttention, Mamba, Mla
 from . import attention
 from .dense import elementwise
 from .pieces import product, size_of
+from .shapes import Core
 from .shards import Drafts, Shards
 from .table import Floats
 
@@ -28,6 +29,19 @@ def _requests(shards: Shards, side: str, cost: Callable[[float, float], float]) 
         prompts = prompts * (side == "encoder")
         decodes = decodes * (side == "decoder")
     return np.asarray(np.array(per_prompt, float) @ prompts + np.array(per_decode, float) @ decodes)
+
+
+def _core(shards: Shards, side: str, **more: Any) -> Core:
+    """The attention of a device's requests, kind by kind: prompts, then decoding ones."""
+    step = shards.step
+    prompts, decodes = shards.prompts, shards.decodes
+    if shards.model.two_stacks:
+        prompts = prompts * (side == "encoder")
+        decodes = decodes * (side == "decoder")
+    kinds = [(chunk.tokens, chunk.cached) for chunk in step.chunks]
+    kinds += [(1, group.context) for group in step.decode]
+    new, cached = np.array(kinds, float).reshape(-1, 2).T
+    return Core(new=new, cached=cached, requests=np.concatenate([prompts, decodes]), **more)
 
 
 def _gqa(out: Drafts, shards: Shards, mixer: Gqa, side: str) -> None:
@@ -66,6 +80,14 @@ def _gqa(out: Drafts, shards: Shards, mixer: Gqa, side: str) -> None:
         held=held * keys * size_of(shards, "kv"),
         activations=elementwise(
             tokens, heads * mixer.head_dim, heads * mixer.head_dim, size_of(shards, "activations")
+        ),
+        shape=_core(
+            shards,
+            side,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=mixer.head_dim,
+            causal=mixer.causal,
         ),
     )
     product(out, shards, "attention.out", tokens, heads * mixer.head_dim, width)
@@ -107,6 +129,14 @@ def _mla(out: Drafts, shards: Shards, mixer: Mla, side: str) -> None:
         kv=(read + tokens) * latent * size_of(shards, "kv"),
         held=(read + tokens) * latent * size_of(shards, "kv"),
         activations=elementwise(tokens, query, heads * mixer.v_dim, size_of(shards, "activations")),
+        shape=_core(
+            shards,
+            side,
+            heads=heads,
+            kv_heads=heads,
+            head_dim=mixer.nope_dim + mixer.rope_dim,
+            latent=mixer.kv_rank,
+        ),
     )
     product(out, shards, "attention.out", tokens, heads * mixer.v_dim, width)
 

@@ -10,6 +10,7 @@ from ..workload import ExpertMap, MoEModel, Parallel, Step, contiguous
 from .layers import layer_drafts
 from .links import group_link, latency_of
 from .pieces import all_reduce, size_of
+from .shapes import Matrix
 from .shards import Draft, Drafts, Shards
 from .table import Operator, OperatorTable
 
@@ -138,6 +139,7 @@ def _head(shards: Shards) -> Drafts:
         flops=2.0 * tokens * model.hidden * columns,
         weights=(tokens > 0) * (model.hidden * columns * size_of(shards, "head")),
         activations=tokens * (model.hidden + columns) * size,
+        shape=Matrix(rows=tokens, inputs=model.hidden, outputs=columns),
     )
     if tp > 1:
         payload = tokens * model.vocab * size
@@ -221,4 +223,5 @@ def _operator(draft: Draft, layer: int, base: int) -> Operator:
         after=after,
         group=draft.group,
         latency_s=draft.latency_s,
+        shape=draft.shape,
     )

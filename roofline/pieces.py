@@ -7,6 +7,7 @@ from typing import Any
 from ..base import number_format
 from .dense import elementwise, linear
 from .links import group_link
+from .shapes import Matrix
 from .shards import Drafts, Shards
 from .table import Floats
 
@@ -30,7 +31,10 @@ def product(
         tokens, inputs, outputs, size_of(shards, part), size_of(shards, "activations")
     )
     dtype = getattr(shards.model.formats, part)
-    return out.add(name, dtype, flops=flops, weights=weights, activations=moved, **more)
+    shape = Matrix(rows=tokens, inputs=inputs, outputs=outputs)
+    return out.add(
+        name, dtype, flops=flops, weights=weights, activations=moved, shape=shape, **more
+    )
 
 
 def norm(out: Drafts, shards: Shards, tokens: Floats) -> None:

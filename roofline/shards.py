@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..hardware import System
 from ..workload import MoEModel, Parallel, Step
+from .shapes import Shape
 from .table import Floats, Group
 
 
@@ -94,6 +95,7 @@ class Draft:
     token_weight_bytes: Floats
     group: Group = ""
     latency_s: float = 0.0
+    shape: Shape | None = None
 
 
 @dataclass
@@ -123,6 +125,7 @@ class Drafts:
         token_weights: object | None = None,
         group: Group = "",
         latency_s: float = 0.0,
+        shape: Shape | None = None,
         after: tuple[int, ...] | None = None,
     ) -> int:
         """Adds an operator and returns its place. token_weights: all weights unless given.
@@ -143,6 +146,7 @@ class Drafts:
                 self._row(weights if token_weights is None else token_weights),
                 group,
                 latency_s,
+                shape,
             )
         )
         return self.last

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .shapes import Shape
+
 Floats = NDArray[np.float64]
 Group = Literal["", "replica", "stage", "pipeline"]
 
@@ -19,7 +21,8 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
     dtype: the format whose tensor peak it runs at; after: the operators whose results it needs;
     group: the devices that it joins ('replica': the tp devices of a replica, 'stage': all devices
     of a pipeline stage, 'pipeline': a stage and the next), '' for work on one device;
-    latency_s: seconds that its messages need however small they are.
+    latency_s: seconds that its messages need however small they are. shape: what a kernel model
+    needs beyond the flops and bytes; None for operators that only move bytes.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[int, ...]
     group: Group = ""
     latency_s: float = 0.0
+    shape: Shape | None = None
 
     @property
     def part(self) -> str:
