@@ -44,9 +44,9 @@ def product_run(
     (`wave_softness` near 0). Beside it, on 64 experts of an H100 with power-law loads: within 2%
     where `overlap` is 8, so where the closed form hides the lesser of arithmetic and memory in
     full; 5 to 25% below it where `overlap` is 2 to 3 and both are about equal, since here blocks
-    that compute leave the memory to others. But blocks go expert by expert: one expert with 4,096
-    rows before 63 with one is 15% slower than the closed form, as its arithmetic is over before
-    the others' weights are read.
+    that compute leave the memory to others. But blocks go expert by expert, so their order counts:
+    one expert with 4,096 rows before 63 with one is 15% slower than the closed form, as its
+    arithmetic is over before the others' weights are read.
     """
     units = int(machine.units)
     rate = constants.dram_share * float(machine.bandwidth_bytes_per_s)
