@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 comma := ,
 # Kernels are compiled and disassembled where NVIDIA's wheels exist: Linux on x86-64.
-EXTRAS := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),[gpu$(comma)sass],)
+EXTRAS := [accuracy$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(comma)gpu$(comma)sass,)]
 CORE := CMakeLists.txt pyproject.toml $(wildcard csrc/*/*)
 
 .DEFAULT_GOAL := help
