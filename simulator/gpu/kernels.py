@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import experts, gemm
+from . import attention, experts, gemm
+from .attention import AttentionConstants
 from .experts import ExpertConstants
 from .gemm import GemmConstants
 from .machine import Machine
@@ -16,7 +17,7 @@ from .machine import Machine
 Floats = NDArray[np.float64]
 
 
-AnyConstants = ExpertConstants | GemmConstants
+AnyConstants = ExpertConstants | GemmConstants | AttentionConstants
 """The constants of any kind of kernel; a file tells them apart by their tag."""
 
 
@@ -29,6 +30,7 @@ class Kernel(NamedTuple):
 
 
 KERNELS: dict[str, Kernel] = {
+    "attention": Kernel(attention.starts, attention.attention_terms),
     "experts": Kernel(experts.starts, experts.expert_terms),
     "gemm": Kernel(gemm.starts, gemm.gemm_terms),
 }

@@ -8,10 +8,12 @@ from ...base import unknown
 from ...hardware import AnyDevice
 from ...measured import Measurements
 from .rows import Rows
+from .rows_attention import attention_families
 from .rows_gemm import gemm_families
 from .rows_moe import moe_families
 
 FAMILIES: dict[str, Callable[[Measurements, AnyDevice, int], Iterator[Rows]]] = {
+    "attention": attention_families,
     "gemm": gemm_families,
     "moe": moe_families,
 }

@@ -32,6 +32,7 @@ def attention_families(table: Measurements, device: AnyDevice, seed: int = 0) ->
     """The families of an attention table in order of their names: 'backend/kernel_source/dtype/
     kv-<format of the cache>/<what the kernel does>', as `simulator.gpu.attention.starts` reads it.
     """
+    _refuse_uneven_groups(table)
     _refuse_other_latents(table)
     names, shape = _names(table), shape_numbers(table, SHAPE)
     for family in np.unique(names).tolist():
@@ -44,6 +45,15 @@ def attention_families(table: Measurements, device: AnyDevice, seed: int = 0) ->
             measured_s=table["latency_s"][where].astype(float),
             asked=_call(table, where),
             machine=Machine.of(device, _products(table, int(where[0]))),
+        )
+
+
+def _refuse_uneven_groups(table: Measurements) -> None:
+    uneven = table["num_heads"] % table["num_kv_heads"] != 0
+    if uneven.any():
+        raise BadInput(
+            "must have a num_heads that is a multiple of num_kv_heads",
+            key=f"row {int(np.argmax(uneven)) + 1}",
         )
 
 

@@ -73,8 +73,8 @@ def test_a_serving_table_may_leave_cells_empty(write):
     assert table["tpot_s"] == pytest.approx([5e-3, 4e-3])
 
 
-ATTENTION = """phase,variant,dtype,kv_dtype,head_dim,num_heads,num_kv_heads,batch_size,query_tokens,\
-cached_tokens,latency_us
+ATTENTION = """phase,variant,dtype,kv_dtype,head_dim,num_heads,num_kv_heads,batch_size,\
+query_tokens,cached_tokens,latency_us
 prefill,gqa,bfloat16,float8_e4m3fn,128,32,8,1,4096,0,338.7
 decode,mla,bf16,fp8,192,128,1,64,1,8191,300
 """
