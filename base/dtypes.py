@@ -22,6 +22,12 @@ class NumberFormat(msgspec.Struct, frozen=True):
     def bytes_per_element(self) -> float:
         return (self.bits + self.scale_bits) / 8
 
+    @property
+    def operand_bytes(self) -> float:
+        """Bytes per activation that a product with such weights reads: weight-only formats multiply
+        16-bit rows, the others quantise rows to their own width."""
+        return 2.0 if self.compute == "bf16" else self.bytes_per_element
+
 
 DTYPES: dict[str, NumberFormat] = {
     "fp32": NumberFormat(32, 0, "fp32"),

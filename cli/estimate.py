@@ -29,7 +29,10 @@ def estimate(
     dp: q.Dp = 1,
     ep: q.Ep = 1,
     pp: q.Pp = 1,
-    detail: Annotated[str, typer.Option(help="How closely to look: bound.")] = "bound",
+    detail: Annotated[str, typer.Option(help="How closely to look: bound or tile.")] = "bound",
+    kernels: Annotated[
+        str, typer.Option(help="Whose kernels run, at detail tile: trtllm, sglang or vllm.")
+    ] = "",
     weights: q.Weights = None,
     why: Annotated[bool, typer.Option("--why", help="Where the time goes, term by term.")] = False,
     ignore_capacity: q.IgnoreCapacity = False,
@@ -42,6 +45,8 @@ def estimate(
     tokens. Numbers are marked with their evidence: a bound, or simulated.
 
     moesaic estimate mixtral-8x7b --on dgx-h100 --tp 2 --batch 1,16,64 --context 2048 --why
+
+    moesaic estimate deepseek-v3 --on dgx-b200 --ep 8 --batch 64 --context 4096 --detail tile --why
     """
     from ..simulator import estimate as ask
     from ..workload import make_step
@@ -62,6 +67,7 @@ def estimate(
                 system,
                 parallel=split,
                 detail=detail,
+                kernels=kernels,
                 ignore_capacity=ignore_capacity,
             )
         except BadInput as fault:
@@ -91,6 +97,8 @@ def _plain(model: MoEModel, on: str, requests: int, result: Estimate) -> dict[st
         "energy_j": result.energy_j,
         "evidence": result.evidence,
         "why": result.why,
+        "kernels": result.kernels,
+        "interval_s": result.interval_s,
     }
 
 
@@ -100,7 +108,7 @@ def _print(
     rows = [
         [
             requests,
-            human(result.seconds, "s"),
+            _sure(result),
             human(result.tokens_per_s, "token/s"),
             "-" if result.energy_j is None else human(result.energy_j, "J"),
             result.limiter,
@@ -110,6 +118,8 @@ def _print(
     ]
     columns = ["batch", "step", "throughput", "energy", "limiter", "evidence"]
     show.table(f"{model.name} on {on}, {load}", columns, rows)
+    for part, family in results[0][1].kernels.items():
+        show.say(f"{part}: priced as {family}")
     if not why:
         return
     names = list(dict.fromkeys(name for _, result in results for name in result.why))
@@ -119,6 +129,14 @@ def _print(
     ]
     terms.append(["sum", *(human(result.seconds, "s") for _, result in results)])
     show.table("Why", ["part: resource", *(f"batch {n}" for n, _ in results)], terms)
+
+
+def _sure(result: Estimate) -> str:
+    """The seconds, with the 80% interval where the detail knows one."""
+    if result.interval_s is None:
+        return human(result.seconds, "s")
+    low, high = result.interval_s
+    return f"{human(result.seconds, 's')} ({human(low, 's')} to {human(high, 's')})"
 
 
 def _term(seconds: float, total: float) -> str:

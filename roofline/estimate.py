@@ -16,7 +16,9 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     seconds: of the step. why: seconds by reason, 'part: resource'; the terms sum to `seconds`.
     limiter: the resource with the largest sum over the parts. energy_j: of all devices, None where
     a constant is missing. operator_s: `[operators, devices]`, each operator alone. table: what
-    was priced. evidence: 'bound' for the roofline, 'simulated' once an efficiency enters.
+    was priced. evidence: 'bound' for the roofline, 'simulated' once an efficiency enters. kernels:
+    which kernel family a part was priced as, at details that know families; interval_s: between
+    which seconds the step lies with 80% confidence, where the detail knows.
     """
 
     seconds: float
@@ -26,6 +28,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     operator_s: NDArray[np.float64]
     table: OperatorTable
     evidence: Evidence
+    kernels: dict[str, str] = {}
+    interval_s: tuple[float, float] | None = None
 
     @property
     def tokens_per_s(self) -> float:

@@ -31,7 +31,7 @@ def _requests(shards: Shards, side: str, cost: Callable[[float, float], float]) 
     return np.asarray(np.array(per_prompt, float) @ prompts + np.array(per_decode, float) @ decodes)
 
 
-def _core(shards: Shards, side: str, **more: Any) -> Core:
+def _core(shards: Shards, side: str, window: int = 0, **more: Any) -> Core:
     """The attention of a device's requests, kind by kind: prompts, then decoding ones."""
     step = shards.step
     prompts, decodes = shards.prompts, shards.decodes
@@ -40,8 +40,13 @@ def _core(shards: Shards, side: str, **more: Any) -> Core:
         decodes = decodes * (side == "decoder")
     kinds = [(chunk.tokens, chunk.cached) for chunk in step.chunks]
     kinds += [(1, group.context) for group in step.decode]
-    new, cached = np.array(kinds, float).reshape(-1, 2).T
-    return Core(new=new, cached=cached, requests=np.concatenate([prompts, decodes]), **more)
+    return Core(
+        new=np.array([new for new, _ in kinds], float),
+        cached=np.array([attention.keys_read(new, old, window) for new, old in kinds], float),
+        requests=np.concatenate([prompts, decodes]),
+        kv_size=size_of(shards, "kv"),
+        **more,
+    )
 
 
 def _gqa(out: Drafts, shards: Shards, mixer: Gqa, side: str) -> None:
@@ -81,12 +86,16 @@ def _gqa(out: Drafts, shards: Shards, mixer: Gqa, side: str) -> None:
         activations=elementwise(
             tokens, heads * mixer.head_dim, heads * mixer.head_dim, size_of(shards, "activations")
         ),
-        shape=_core(
+        shape=None
+        if mixer.cross
+        else _core(
             shards,
             side,
+            window,
             heads=heads,
             kv_heads=kv_heads,
             head_dim=mixer.head_dim,
+            value_dim=mixer.head_dim,
             causal=mixer.causal,
         ),
     )
@@ -133,9 +142,11 @@ def _mla(out: Drafts, shards: Shards, mixer: Mla, side: str) -> None:
             shards,
             side,
             heads=heads,
-            kv_heads=heads,
+            kv_heads=1.0,
             head_dim=mixer.nope_dim + mixer.rope_dim,
+            value_dim=mixer.v_dim,
             latent=mixer.kv_rank,
+            rope_dim=mixer.rope_dim,
         ),
     )
     product(out, shards, "attention.out", tokens, heads * mixer.v_dim, width)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,23 +58,29 @@ def reasons(
     path: NDArray[np.int64],
     *,
     apart: bool = True,
+    beyond: Mapping[str, Floats] | None = None,
 ) -> dict[str, float]:
     """Seconds by 'part: resource' along the critical path; they add up to its length.
 
-    apart: imbalance between the devices' experts is a reason of its own.
+    apart: imbalance between the devices' experts is a reason of its own. beyond: what operators
+    take beyond their price, by reason: `[operators, devices]`; `seconds` are then both together.
     """
     why: dict[str, float] = {}
     for i, operator in enumerate(table.operators):
         device = int(path[i])
         if seconds[i, device] <= 0:
             continue
-        uneven = (
-            _imbalance(table, seconds[i], device) if apart and operator.part == "experts" else 0
-        )
-        for resource, spent in _split(table, operator, i, device, price, uneven).items():
-            if spent:
-                key = f"{operator.part}: {resource}"
-                why[key] = why.get(key, 0.0) + spent
+        spent = _split(table, operator, i, device, price)
+        for reason, values in (beyond or {}).items():
+            spent[reason] = spent.get(reason, 0.0) + float(values[i, device])
+        if apart and operator.part == "experts" and not operator.group:
+            uneven = _imbalance(table, seconds[i], device)
+            kept = 1 - uneven / float(seconds[i, device])
+            spent = {**{reason: kept * part for reason, part in spent.items()}, IMBALANCE: uneven}
+        for reason, part in spent.items():
+            if part:
+                key = f"{operator.part}: {reason}"
+                why[key] = why.get(key, 0.0) + part
     return dict(sorted(why.items(), key=lambda item: -item[1]))
 
 
@@ -84,30 +92,28 @@ def _imbalance(table: OperatorTable, seconds: Floats, device: int) -> float:
 
 
 def _split(
-    table: OperatorTable, operator: Operator, i: int, device: int, price: Price, imbalance: float
+    table: OperatorTable, operator: Operator, i: int, device: int, price: Price
 ) -> dict[str, float]:
-    """One operator's seconds on one device by resource, `imbalance` of them apart."""
+    """One operator's price on one device by resource."""
     if operator.group:
         return {
             LINK: float(price.link[i, device]),
             LATENCY: float(price.latency[i, device]),
         }
     tensor, memory = float(price.tensor[i, device]), float(price.memory[i, device])
-    left = max(tensor, memory, float(price.cache[i, device])) - imbalance
-    if tensor >= memory and tensor >= price.cache[i, device]:
-        return {TENSOR: left, IMBALANCE: imbalance}
-    if price.cache[i, device] > memory:
-        return {CACHE: left, IMBALANCE: imbalance}
-    scale = left / memory
-    weights = float(price.weights[i, device]) * scale
+    cache = float(price.cache[i, device])
+    if tensor >= memory and tensor >= cache:
+        return {TENSOR: tensor}
+    if cache > memory:
+        return {CACHE: cache}
+    weights = float(price.weights[i, device])
     read = float(table.weight_bytes[i, device])
     first = float(table.token_weight_bytes[i, device]) / read if read else 1.0
     return {
         WEIGHTS: weights * first,
         MORE_EXPERTS: weights * max(0.0, 1 - first),
-        KV: float(price.kv[i, device]) * scale,
-        ACTIVATIONS: float(price.activations[i, device]) * scale,
-        IMBALANCE: imbalance,
+        KV: float(price.kv[i, device]),
+        ACTIVATIONS: float(price.activations[i, device]),
     }
 
 

@@ -40,8 +40,10 @@ class Core(msgspec.Struct, frozen=True, kw_only=True):
     """Attention without its projections, of requests that differ in length.
 
     new, cached: tokens of each kind of request, `[kinds]`; requests: of each kind on each device,
-    `[kinds, devices]`. heads, kv_heads: on a device. head_dim; latent: keys and values are one
-    latent of that many elements and a rotary part (0: plain heads). causal as in the mixer.
+    `[kinds, devices]`. heads, kv_heads: on a device. head_dim, value_dim: widths of a query and of
+    a value. latent, rope_dim: widths of the latent that stands for keys and values and of the
+    rotary part beside it, 0 where there is none. kv_size: bytes of a cached element. causal: as in
+    the mixer.
     """
 
     new: Floats
@@ -50,7 +52,10 @@ class Core(msgspec.Struct, frozen=True, kw_only=True):
     heads: float
     kv_heads: float
     head_dim: float
+    value_dim: float
+    kv_size: float
     latent: float = 0.0
+    rope_dim: float = 0.0
     causal: bool = True
 
 

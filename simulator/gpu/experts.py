@@ -95,7 +95,8 @@ class ExpertCall(msgspec.Struct, frozen=True, kw_only=True):
     local_experts: held by the device. hidden; inter: one expert's width on the device. matrices_in:
     2 when gated, else 1. weight_size, activation_size: bytes per element that the products read.
     assigned: the load of the device's experts; reached: the load where each token that reaches the
-    device fills all its slots there.
+    device fills all its slots there. repeated: whether the same layer ran just before, so that the
+    cache may still hold its weights.
     """
 
     tokens: Floats
@@ -108,6 +109,7 @@ class ExpertCall(msgspec.Struct, frozen=True, kw_only=True):
     activation_size: float
     assigned: ExpertLoad
     reached: ExpertLoad
+    repeated: bool = True
 
 
 class _Product(NamedTuple):
@@ -133,7 +135,9 @@ def expert_terms(
     """
     load = call.assigned if constants.packing == "assigned" else call.reached
     weights = load.touched * call.hidden * call.inter * (call.matrices_in + 1)
-    resident = _resident(weights * call.weight_size, machine, constants)
+    resident = np.zeros(load.rows.shape)
+    if call.repeated:
+        resident = _resident(weights * call.weight_size, machine, constants)
     own = constants.row_traffic * load.rows * call.hidden
     widths = call.hidden + (call.matrices_in + 1) * call.inter
     group = constants.group_traffic * call.group_rows * widths

@@ -8,6 +8,10 @@ from ...base import BadInput, NonNegative, Spec, unknown
 from ...base.spec import load
 from .kernels import AnyConstants
 
+UNKNOWN = (1 / 2.5, 2.5)
+"""What the interval of a kernel that nothing was seen of is taken for: of the recorded families,
+predicted by their priors, about four rows of five are inside."""
+
 
 class Score(Spec, frozen=True, kw_only=True):
     """Errors of a fit on rows that it did not see: mean and median absolute relative error, and the

@@ -36,6 +36,39 @@ def load_of(loads: NDArray[np.int64]) -> ExpertLoad:
     )
 
 
+def drawn_load(
+    rank: NDArray[np.int64], loads: Floats, touched: Floats, tokens: float, ranks: int
+) -> ExpertLoad:
+    """The mean load of each of `ranks` devices, from the chances of the experts that they hold.
+
+    rank, loads, touched: `[experts]`: who holds it, its assignments, the chance that it has any.
+    derived: where that is neither 0 nor 1 each of `tokens` tokens takes the expert by itself, so
+    its rows are binomial and its tiles of height b are the sum over j of P(rows > j b).
+    """
+    tiles = np.stack([_mean_tiles(loads, touched, tokens, b) for b in TILE_ROWS], axis=1)
+    summed = [
+        np.bincount(rank, part, minlength=ranks).astype(float)
+        for part in (loads, touched, *tiles.T)
+    ]
+    return ExpertLoad(rows=summed[0], touched=summed[1], tiles=np.stack(summed[2:], axis=1))
+
+
+def _mean_tiles(loads: Floats, touched: Floats, tokens: float, height: int) -> Floats:
+    from scipy.stats import binom
+
+    drawn = (touched > 0) & (touched < 1)
+    tiles = np.ceil(loads / height)
+    distinct, code = np.unique(loads[drawn], return_inverse=True)
+    if distinct.size:
+        count = np.ceil(tokens)
+        edges = np.arange(
+            0.0, min(count, distinct.max() + 12 * np.sqrt(distinct.max()) + 12), height
+        )
+        chance = np.minimum(distinct / count, 1.0)
+        tiles[drawn] = binom.sf(edges, count, chance[:, None]).sum(axis=1)[code]
+    return np.asarray(tiles)
+
+
 def every_slot(tokens: Floats, assigned: ExpertLoad, top_k: Floats) -> ExpertLoad:
     """The load where each token that reaches the device computes all its slots there.
 

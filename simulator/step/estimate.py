@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...base import unknown
+from ...base import BadInput, unknown
 from ...hardware import System
 from ...roofline import Efficiency, Estimate, OperatorTable, bound, fit, operators
 from ...workload import ExpertMap, MoEModel, Parallel, Step
+from .tiled import tile
 
-Pricing = Callable[[OperatorTable, System, Efficiency | None], Estimate]
+Pricing = Callable[[OperatorTable, System, Efficiency | None, str], Estimate]
 
-DETAILS: dict[str, Pricing] = {"bound": bound}
-"""How closely a step is looked at. 'bound': the roofline of every operator."""
+
+def _bound(
+    table: OperatorTable, system: System, efficiency: Efficiency | None, kernels: str
+) -> Estimate:
+    if kernels:
+        raise BadInput("goes with --detail tile", key="--kernels", value=kernels)
+    return bound(table, system, efficiency)
+
+
+DETAILS: dict[str, Pricing] = {"bound": _bound, "tile": tile}
+"""How closely a step is looked at. 'bound': the roofline of every operator. 'tile': GPU kernels by
+their tiles, with constants fitted on measurements."""
 
 
 def estimate(
@@ -24,10 +35,12 @@ def estimate(
     expert_map: ExpertMap | None = None,
     detail: str = "bound",
     efficiency: Efficiency | None = None,
+    kernels: str = "",
     ignore_capacity: bool = False,
 ) -> Estimate:
     """The time of one forward pass and its reasons.
 
+    kernels: the framework whose kernels run, at detail 'tile' ('' for the first one measured).
     Raises BadInput for a split that does not divide, an unknown detail, and, unless
     `ignore_capacity`, a model that does not fit (it says by how much).
     """
@@ -37,4 +50,4 @@ def estimate(
     table = operators(model, step, system, parallel, expert_map)
     if not ignore_capacity:
         fit(model, table, system, parallel, expert_map).demand(system)
-    return DETAILS[detail](table, system, efficiency)
+    return DETAILS[detail](table, system, efficiency, kernels)

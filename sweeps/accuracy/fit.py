@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...simulator.gpu import AnyConstants, limits
-from .prediction import UNKNOWN, Prediction, spread
+from ...simulator.gpu.fitted import UNKNOWN
+from .prediction import Prediction, spread
 from .rows import Rows
 
 Floats = NDArray[np.float64]

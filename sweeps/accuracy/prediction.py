@@ -34,9 +34,6 @@ Model = Callable[[Measurements, AnyDevice, int, Tell], Prediction]
 
 INTERVAL = (0.1, 0.9)
 """An 80% interval: a tenth of the rows below it, a tenth above."""
-UNKNOWN = (1 / 2.5, 2.5)
-"""What the interval of a kernel that nothing was seen of is taken for: of the recorded families,
-predicted by their priors, about four rows of five are inside."""
 
 
 def spread(predicted: Floats, measured: Floats) -> tuple[float, float]:

@@ -56,8 +56,7 @@ def _call(
         inter=column("inter") / column("tp"),
         matrices_in=np.where(column("gated") > 0, 2.0, 1.0),
         weight_size=form.bytes_per_element,
-        # Weight-only formats multiply 16-bit rows; the others quantise them to their own width.
-        activation_size=2.0 if form.compute == "bf16" else form.bytes_per_element,
+        activation_size=form.operand_bytes,
         assigned=assigned,
         reached=every_slot(tokens, assigned, top_k),
     )

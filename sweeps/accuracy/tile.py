@@ -12,9 +12,10 @@ from ...hardware import AnyDevice
 from ...hardware.load import device as load_device
 from ...measured import Measurements, load, systems
 from ...simulator.gpu import Fitted, load_fitted, shipped
+from ...simulator.gpu.fitted import UNKNOWN
 from .families import families
 from .fit import SAMPLE, fit, prior, unseen_shapes
-from .prediction import UNKNOWN, Model, Prediction, Tell, scattered, spread, within
+from .prediction import Model, Prediction, Tell, scattered, spread, within
 from .rows import Rows, joined
 
 SEEN, UNSEEN = "kernel seen on another GPU", "kernel never seen"
