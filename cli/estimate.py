@@ -26,7 +26,7 @@ def estimate(
     context: q.Context = 0,
     prefill: q.Prefill = 0,
     tp: q.Tp = 1,
-    dp: q.Dp = 1,
+    dp: q.Dp = None,
     ep: q.Ep = 1,
     pp: q.Pp = 1,
     detail: Annotated[str, typer.Option(help="How closely to look: bound or tile.")] = "bound",

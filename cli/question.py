@@ -18,7 +18,10 @@ On = Annotated[
     str, typer.Option("--on", help="A machine: a system or device of the catalogue, or a .toml.")
 ]
 Tp = Annotated[int, typer.Option("--tp", help="Tensor parallelism inside a replica.")]
-Dp = Annotated[int, typer.Option("--dp", help="Replicas of the attention (DP-attention).")]
+Dp = Annotated[
+    int | None,
+    typer.Option("--dp", help="Replicas of the attention; as many as --ep needs by default."),
+]
 Ep = Annotated[int, typer.Option("--ep", help="Groups that the experts are spread over.")]
 Pp = Annotated[int, typer.Option("--pp", help="Pipeline stages.")]
 Batch = Annotated[str, typer.Option(help="Decoding requests: one number, or several by commas.")]
@@ -53,9 +56,13 @@ def model_of(name: str, weights: str | None) -> MoEModel:
     return with_weights(model(name), weights)
 
 
-def split_of(tp: int, dp: int, ep: int, pp: int) -> Parallel:
-    """The degrees, checked."""
+def split_of(tp: int, dp: int | None, ep: int, pp: int) -> Parallel:
+    """The degrees, checked. Experts spread over more devices than a replica has are the rule of
+    data-parallel attention, so dp follows from ep where it is not given."""
     from ..workload import Parallel
+
+    if dp is None:
+        dp = max(1, ep // tp) if tp > 0 else 1
 
     for key, value in (("--tp", tp), ("--dp", dp), ("--ep", ep), ("--pp", pp)):
         if value < 1:

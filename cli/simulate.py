@@ -19,7 +19,7 @@ def simulate(
     context: q.Context = 0,
     prefill: q.Prefill = 0,
     tp: q.Tp = 1,
-    dp: q.Dp = 1,
+    dp: q.Dp = None,
     ep: q.Ep = 1,
     pp: q.Pp = 1,
     weights: q.Weights = None,

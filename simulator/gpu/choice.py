@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...base import BadInput, number_format
-from .fitted import UNKNOWN, shipped
+from .fitted import UNKNOWN, shipped, shipped_gpus
 from .kernels import KERNELS, AnyConstants
 
 BACKENDS = ("trtllm", "sglang", "vllm")
@@ -35,10 +35,7 @@ def choose(
     if backend and backend not in BACKENDS:
         raise BadInput(f"must be one of {', '.join(BACKENDS)}", key="--kernels", value=backend)
     wanted = number_format(dtype)
-    try:
-        families = shipped(gpu, kind).family
-    except BadInput:
-        families = ()
+    families = shipped(gpu, kind).family if gpu in shipped_gpus(kind) else ()
     for framework in (backend,) if backend else BACKENDS:
         fitting = [
             family

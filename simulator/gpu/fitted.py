@@ -62,14 +62,18 @@ def load_fitted(path: str | Path) -> Fitted:
     return load(Fitted, path)
 
 
+def shipped_gpus(kind: str) -> list[str]:
+    """The GPUs whose constants for a kind of table ship."""
+    return sorted(file.stem for file in (FOLDER / kind).glob("*.toml"))
+
+
 def shipped(gpu: str, kind: str = "moe") -> Fitted:
     """The reviewed constants of a GPU for a kind of table; raises BadInput where none ship."""
-    path = FOLDER / kind / f"{gpu}.toml"
-    if not path.exists():
-        known = sorted(file.stem for file in (FOLDER / kind).glob("*.toml"))
+    known = shipped_gpus(kind)
+    if gpu not in known:
         raise BadInput(
             f"no {kind} constants ship for {gpu}; they do for {', '.join(known) or 'no GPU'}. Fit "
             "your own with `moesaic calibrate`",
             key="constants",
         )
-    return load_fitted(path)
+    return load_fitted(FOLDER / kind / f"{gpu}.toml")
