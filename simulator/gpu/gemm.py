@@ -18,13 +18,19 @@ from .machine import Figure, Machine
 
 Floats = NDArray[np.float64]
 
-__all__ = ["TERMS", "Gemm", "GemmConstants", "gemm_terms", "starts"]
+__all__ = ["BY_ROWS", "FASTEST", "TERMS", "Gemm", "GemmConstants", "gemm_terms", "starts"]
 
 TERMS = ("launch", "quantise", "product", "ends", "output", "host")
 """The parts of a call's time; they add up to it."""
 
 FASTEST = ((16, 32), (16, 64), (32, 64), (64, 64), (64, 128), (128, 128), (128, 256))
 """Tiles, rows by columns, of which a family with a heuristic takes the fastest."""
+BY_ROWS = {
+    "by-rows": ((16, 16, 64), (32, 32, 64), (64, 64, 64), (128, 64, 128), (np.inf, 128, 128)),
+    "by-rows-late": ((16, 16, 64), (32, 32, 64), (64, 64, 64), (256, 64, 128), (np.inf, 128, 128)),
+}
+"""Fixed rules: up to so many rows, this tile. Read off the tables of H100 (the first) and L40S: the
+time of a product that is far from memory jumps at these rows."""
 BLOCK_DEPTH_BYTES = 128
 """Bytes of a row that one step of a tile's loop loads: the widest swizzle of shared memory."""
 LEAST_SPLIT_DEPTH = 256
@@ -136,9 +142,10 @@ def _quantise_s(
 def _tiles(m: Floats, constants: GemmConstants) -> Iterator[tuple[Figure, Figure]]:
     if constants.tiling == "fastest":
         yield from FASTEST
-    else:
-        rows = np.where(m <= 16, 16.0, np.where(m <= 32, 32.0, np.where(m <= 128, 64.0, 128.0)))
-        yield rows, np.where(m <= 64, 64.0, 128.0)
+        return
+    rule = np.array(BY_ROWS[constants.tiling], np.float64)
+    place = np.searchsorted(rule[:, 0], m)
+    yield rule[place, 1], rule[place, 2]
 
 
 def _fastest(

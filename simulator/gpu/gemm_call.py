@@ -12,12 +12,15 @@ from ...base import BadInput, Share
 from .constants import Constants
 
 Floats = NDArray[np.float64]
+Tiling = Literal["fastest", "by-rows", "by-rows-late"]
+NEVER_SPLIT_S = 5e-5
+"""A price of splitting that hardly any sum is worth."""
 
 
 class GemmConstants(Constants, frozen=True, kw_only=True, tag="gemm"):
     """Fifteen numbers and a choice of a dense GEMM's kernels, and of how they were run.
 
-    tiling: the fastest of FASTEST, or a fixed rule on rows (kernels that dispatch on m only).
+    tiling: the fastest of FASTEST, or one of BY_ROWS (kernels that dispatch on m only).
     launch_s: what a call costs however small it is. host_s: what the host takes to issue a call;
     it is seen where the device is faster. quantise_bytes: moved for each activation that is
     quantised on the fly (read, perhaps twice, and written). quantise_row_s: for each such row, as
@@ -33,7 +36,7 @@ class GemmConstants(Constants, frozen=True, kw_only=True, tag="gemm"):
     output_share: of the result's way to memory, that no other tile's product hides.
     """
 
-    tiling: Literal["fastest", "by-rows"] = "fastest"
+    tiling: Tiling = "fastest"
     launch_s: Annotated[float, msgspec.Meta(ge=5e-7, le=1e-4)] = 3e-6
     host_s: Annotated[float, msgspec.Meta(ge=1e-7, le=1e-3)] = 1e-6
     quantise_bytes: Annotated[float, msgspec.Meta(ge=0.1, le=30)] = 4.0
@@ -53,12 +56,15 @@ class GemmConstants(Constants, frozen=True, kw_only=True, tag="gemm"):
 
 def starts(family: str) -> tuple[GemmConstants, ...]:
     """Where fits begin, the first one the prior of an unseen kernel: values in the middle of what
-    was fitted. CUTLASS kernels of the frameworks dispatch on rows; vLLM's block-scaled ones were
-    timed without graphs, so their host shows."""
+    was fitted. Kernels other than cuBLAS's may never split a sum, the frameworks' own CUTLASS ones
+    dispatch on rows, and vLLM's block-scaled ones were timed without graphs, so their host shows.
+    """
     prior = GemmConstants()
-    found = [prior]
+    whole = msgspec.structs.replace(prior, split_s=NEVER_SPLIT_S)
+    found = [prior] if family.endswith("/bf16") else [prior, whole]
     if "fp8_scaled_mm" in family or "Cutlass" in family:
-        found.append(msgspec.structs.replace(prior, tiling="by-rows", split_s=5e-5))
+        rules: tuple[Tiling, ...] = ("by-rows", "by-rows-late")
+        found += [msgspec.structs.replace(whole, tiling=rule) for rule in rules]
     if "BlockScaled" in family:
         found += [msgspec.structs.replace(one, host_s=1e-4) for one in found]
     return tuple(found)

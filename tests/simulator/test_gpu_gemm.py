@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from moesaic.base import BadInput
 from moesaic.hardware.load import device
 from moesaic.simulator.gpu import Machine, limits
-from moesaic.simulator.gpu.gemm import TERMS, Gemm, GemmConstants, gemm_terms, starts
+from moesaic.simulator.gpu.gemm import BY_ROWS, TERMS, Gemm, GemmConstants, gemm_terms, starts
 
 H100 = Machine.of(device("h100-sxm"), "bf16")
 PRIOR = GemmConstants()
@@ -42,7 +42,7 @@ def seconds(gemm, constants=PRIOR, machine=H100):
 def drawn_constants(draw):
     ranges = limits(GemmConstants)
     values = {name: draw(st.floats(*ends)) for name, ends in ranges.items()}
-    return GemmConstants(tiling=draw(st.sampled_from(["fastest", "by-rows"])), **values)
+    return GemmConstants(tiling=draw(st.sampled_from(["fastest", *BY_ROWS])), **values)
 
 
 def test_a_huge_product_with_ideal_constants_runs_at_the_peak():
@@ -64,6 +64,14 @@ def test_one_tile_more_than_a_wave_costs_a_wave():
     filled, one_more = seconds(gemm_of(256, [66 * 128, 66 * 128 + 1], k), whole, endless)
     assert filled == pytest.approx(2 * 256 * 66 * 128 * k / H100.peak_flops_per_s, rel=0.05)
     assert one_more / filled == pytest.approx(2, rel=0.05)
+
+
+def test_kernels_that_dispatch_on_rows_jump_where_their_rule_does():
+    endless = msgspec.structs.replace(H100, bandwidth_bytes_per_s=1e15)
+    for tiling, jump in (("by-rows", 128), ("by-rows-late", 256)):
+        ruled = msgspec.structs.replace(IDEAL, tiling=tiling, split_s=1e-4)
+        until, after = seconds(gemm_of([jump, jump + 1], 1024, 8192), ruled, endless)
+        assert after > 1.5 * until
 
 
 def test_a_long_sum_of_few_tiles_is_split_only_where_splitting_is_cheap():
@@ -186,8 +194,8 @@ def test_starts_begin_with_the_prior_and_hold_each_choice_once():
     assert starts("trtllm/torch_flow/bf16") == (PRIOR,)
     found = starts("vllm/CutlassFp8BlockScaledMMKernel/fp8_block")
     assert found[0] == PRIOR
-    assert len(set(found)) == len(found) == 4
-    assert {one.tiling for one in found} == {"fastest", "by-rows"}
+    assert len(set(found)) == len(found) == 8
+    assert {one.tiling for one in found} == {"fastest", *BY_ROWS}
 
 
 def test_products_of_nothing_and_sizes_of_nothing_are_refused():
