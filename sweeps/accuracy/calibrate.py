@@ -13,7 +13,7 @@ from ...measured import Measurements
 from ...simulator.gpu import AnyConstants, Fitted, limits
 from ...simulator.gpu.fitted import Family, Score
 from .families import families
-from .fit import LEAST_ROWS, fit, unseen_shapes
+from .fit import LEAST_ROWS, fit, refits, unseen_shapes
 from .prediction import spread
 
 
@@ -35,7 +35,7 @@ def calibrate(
         if len(rows) < LEAST_ROWS:
             _say(tell, f"{rows.family}: left out, {len(rows)} rows of {LEAST_ROWS} needed")
             continue
-        seconds = unseen_shapes(rows, seed).seconds
+        seconds = unseen_shapes(rows, list(refits(rows, seed))).seconds
         error = np.abs(seconds / rows.measured_s - 1)
         low, high = spread(seconds, rows.measured_s)
         score = Score(

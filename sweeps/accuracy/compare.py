@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,16 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput, Evidence, unknown
+from ...hardware import AnyDevice
 from ...hardware.load import device as load_device
 from ...measured import Measurements, load, systems
 from ...measured.cpu_layer import measure
 from .errors import TOKEN_BANDS, ErrorRow, errors
-from .predict import BOUNDS, CROSS_VALIDATED, MODELS, Plain, plain
-from .prediction import Model, Prediction, Tell
-from .tile import tile_with
+from .predict import BOUNDS, MODELS, Plain, plain
+from .prediction import Prediction, Tell
+from .tile import tile_unseen_gpus, tile_with
+from .unseen import UNSEEN, by_unseen_shapes
 
-KINDS = ("moe", "gemm", "cpu")
-"""What can be compared: recorded MoE layers, recorded GEMMs, and MoE layers timed on this CPU."""
+KINDS = ("moe", "gemm", "attention", "cpu")
+"""What can be compared: recorded MoE layers, GEMMs, attention, and MoE layers timed on this CPU."""
+
+CROSS_VALIDATED: dict[str, tuple[str, ...]] = {
+    "": tuple(MODELS),
+    "shape": ("boosted", *UNSEEN),
+    "gpu": ("tile",),
+}
+"""What is left out -> the models that can be learnt again without it; '' leaves nothing out."""
 
 MOST_VALUES = 200
 """A column with more values than this is no way to group rows."""
@@ -49,7 +59,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> NDArray[np.int64]:
-        """Tokens of each row (rows of the left matrix, for a GEMM)."""
+        """Tokens of each row: rows of the left matrix, for a GEMM; new ones, for attention."""
+        if self.table.kind == "attention":
+            return self.table["batch_size"] * self.table["query_tokens"]
         return self.table["m" if self.table.kind == "gemm" else "num_tokens"]
 
     def by_band(self) -> list[ErrorRow]:
@@ -101,22 +113,89 @@ def compare(
     tile model, instead of those that ship. tell: called with a line after each fitted family.
     Raises BadInput for unknown names.
     """
+    made = compare_models(
+        what, on, [model], folder=folder, cv=cv, constants=constants, seed=seed, tell=tell
+    )
+    return next(made)
+
+
+def compare_models(
+    what: str,
+    on: str,
+    models: Sequence[str | Plain],
+    *,
+    folder: str | Path | None = None,
+    cv: str = "",
+    constants: str | Path | None = None,
+    seed: int = 0,
+    tell: Tell = lambda line: None,
+) -> Iterator[Comparison]:
+    """`compare` for several models; what they share, such as refitted constants, is made once."""
     if what not in KINDS:
         raise unknown("comparison", what, KINDS, key="--what")
     if seed < 0:
         raise BadInput("must not be negative", key="--seed", value=seed)
-    predict, name = _model(model, cv, constants)
+    _check(models, cv, constants)
     table = _table(what, on, folder)
     device = load_device(table.system)
-    return Comparison(
-        what=what,
-        system=device.name,
-        model=name,
-        table=table,
-        prediction=predict(table, device, seed, tell),
-        predicted_evidence="bound" if name in BOUNDS else "simulated",
-        measured_evidence=table.evidence,
-    )
+    for name, prediction in _predicted(models, cv, constants, table, device, seed, tell):
+        yield Comparison(
+            what=what,
+            system=device.name,
+            model=name,
+            table=table,
+            prediction=prediction,
+            predicted_evidence="bound" if name in BOUNDS else "simulated",
+            measured_evidence=table.evidence,
+        )
+
+
+def devices(what: str, on: str, folder: str | Path | None = None) -> list[str]:
+    """The devices that 'all' stands for, or those named by commas."""
+    if what in KINDS and what != "cpu" and on == "all":
+        return systems(what, folder)
+    return ["" if on == "all" else on] if what == "cpu" else on.split(",")
+
+
+def _check(models: Sequence[str | Plain], cv: str, constants: str | Path | None) -> None:
+    """Raises BadInput for models that do not exist, or not with this cv or constants."""
+    if cv not in CROSS_VALIDATED:
+        raise unknown("way to leave rows out", cv, [name for name in CROSS_VALIDATED if name])
+    known = CROSS_VALIDATED[cv]
+    for model in models:
+        if isinstance(model, str) and model not in known:
+            raise unknown("model", model, known, key="--model")
+        if cv and not isinstance(model, str):
+            raise BadInput("refits models of its own only", key="--cv", value=cv)
+    if constants is not None and (cv or list(models) != ["tile"]):
+        raise BadInput("goes with --model tile, and without --cv", key="--constants")
+
+
+def _predicted(
+    models: Sequence[str | Plain],
+    cv: str,
+    constants: str | Path | None,
+    table: Measurements,
+    device: AnyDevice,
+    seed: int,
+    tell: Tell,
+) -> Iterator[tuple[str, Prediction]]:
+    """Names and predictions of checked models."""
+    if cv == "shape":
+        names = [str(model) for model in models]
+        for name, prediction in by_unseen_shapes(table, device, seed, tell, names).items():
+            yield f"{name}, unseen shapes", prediction
+        return
+    for model in models:
+        if cv == "gpu":
+            yield "tile, unseen GPU", tile_unseen_gpus(table, device, seed, tell)
+        elif constants is not None:
+            yield "tile, own constants", tile_with(constants)(table, device, seed, tell)
+        elif isinstance(model, str):
+            yield model, MODELS[model](table, device, seed, tell)
+        else:
+            name = getattr(model, "__name__", "custom")
+            yield name, plain(model)(table, device, seed, tell)
 
 
 def _table(what: str, on: str, folder: str | Path | None) -> Measurements:
@@ -128,23 +207,3 @@ def _table(what: str, on: str, folder: str | Path | None) -> Measurements:
     if not on and len(known) > 1:
         raise BadInput(f"name the device that was timed, one of {', '.join(known)}", key="--on")
     return load(what, on or None, folder)
-
-
-def _model(model: str | Plain, cv: str, constants: str | Path | None) -> tuple[Model, str]:
-    name = model if isinstance(model, str) else getattr(model, "__name__", "custom")
-    if cv:
-        if constants is not None:
-            raise BadInput("refits the constants: leave --constants away", key="--cv", value=cv)
-        if (name, cv) not in CROSS_VALIDATED:
-            known = ", ".join(f"{one} by {left_out}" for one, left_out in CROSS_VALIDATED)
-            raise BadInput(f"refits {known}", key="--cv", value=f"{name} by {cv}")
-        return CROSS_VALIDATED[name, cv], f"{name}, unseen {cv}s"
-    if constants is not None:
-        if name != "tile":
-            raise BadInput("goes with the tile model, without --cv", key="--constants")
-        return tile_with(constants), "tile, own constants"
-    if not isinstance(model, str):
-        return plain(model), name
-    if model not in MODELS:
-        raise unknown("model", model, MODELS, key="--model")
-    return MODELS[model], model

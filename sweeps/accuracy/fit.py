@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,7 +17,6 @@ from .rows import Rows
 
 Floats = NDArray[np.float64]
 
-FOLDS = 5
 LEAST_ROWS = 60
 """A family with fewer rows is not fitted: up to sixteen constants want several rows each."""
 SAMPLE = 2500
@@ -28,17 +28,6 @@ GLITCH = 0.1
 PULL = 0.3
 """What a constant pays for leaving its start by a factor e: as much as a row that is off by 30%.
 Constants that the rows do not show stay where physics put them."""
-
-
-def folds(shape: NDArray[np.int64], count: int = FOLDS) -> Iterator[NDArray[np.bool_]]:
-    """Masks of the rows left out: every shape with all its splits and loads in one of them.
-
-    A shape's number decides, so all families of a table leave it out together.
-    """
-    for fold in range(count):
-        left_out = shape % count == fold
-        if left_out.any():
-            yield left_out
 
 
 def prior(rows: Rows) -> AnyConstants:
@@ -86,23 +75,48 @@ def _fit(rows: Rows, start: AnyConstants) -> tuple[float, AnyConstants]:
     return float(answer.cost), constants(answer.x)
 
 
-def unseen_shapes(rows: Rows, seed: int = 0) -> Prediction:
-    """Each row predicted by constants fitted on the other folds' shapes.
+class Refit(NamedTuple):
+    """Constants fitted without the rows of a fold, or the prior where nothing was `seen`."""
 
-    Its interval is that of the errors in the other folds, which were left out in their turn. A
-    family of one fold, or of too few rows, is predicted by its prior: nothing was seen.
+    fold: int
+    left_out: NDArray[np.bool_]
+    constants: AnyConstants
+    seen: bool
+
+
+def refits(rows: Rows, seed: int = 0) -> Iterator[Refit]:
+    """The family refitted without each fold of shapes in turn.
+
+    One of a single fold, or of too few rows, keeps its prior: nothing was seen.
     """
-    seconds = rows.seconds(prior(rows))
-    seen = np.zeros(len(rows), bool)
-    for left_out in folds(rows.shape):
+    for fold in np.unique(rows.fold).tolist():
+        left_out = rows.fold == fold
         kept = rows.take(~left_out)
-        if len(kept) >= LEAST_ROWS:
-            seconds[left_out] = rows.take(left_out).seconds(fit(kept, seed))
-            seen[left_out] = True
+        seen = len(kept) >= LEAST_ROWS
+        yield Refit(fold, left_out, fit(kept, seed) if seen else prior(rows), seen)
+
+
+def unseen_shapes(rows: Rows, refitted: Sequence[Refit]) -> Prediction:
+    """Each row predicted by the constants fitted without its shape."""
+    seconds = np.zeros(len(rows))
+    for one in refitted:
+        seconds[one.left_out] = rows.take(one.left_out).seconds(one.constants)
+    return across_folds(seconds, rows.measured_s, [one.left_out for one in refitted if one.seen])
+
+
+def across_folds(
+    seconds: Floats, measured_s: Floats, seen: Sequence[NDArray[np.bool_]]
+) -> Prediction:
+    """Seconds with the interval of each fold that the errors in the other folds give.
+
+    seen: the folds whose rows were predicted by what was learnt on others; the rest is UNKNOWN.
+    (Conformal prediction across folds: Barber et al., arXiv 1905.02928, section 2.)
+    """
     low, high = seconds * UNKNOWN[0], seconds * UNKNOWN[1]
-    for left_out in folds(rows.shape):
-        others = seen & ~left_out
+    learnt = np.any([np.zeros(seconds.size, bool), *seen], axis=0)
+    for left_out in seen:
+        others = learnt & ~left_out
         if others.sum() >= LEAST_ROWS:
-            factors = spread(seconds[others], rows.measured_s[others])
-            low[left_out], high[left_out] = seconds[left_out] * np.array(factors)[:, None]
+            factors = spread(seconds[others], measured_s[others])
+            low[left_out], high[left_out] = np.outer(factors, seconds[left_out])
     return Prediction(seconds=seconds, low_s=low, high_s=high)

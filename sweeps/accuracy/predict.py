@@ -12,7 +12,7 @@ from ...hardware import AnyDevice, Cpu, Gpu
 from ...measured import Measurements
 from .cases import Case, by_name, gemm_cases, moe_cases
 from .prediction import Model, Prediction, Tell
-from .tile import tile, tile_unseen_gpus, tile_unseen_shapes
+from .tile import tile
 
 Floats = NDArray[np.float64]
 Plain = Callable[[Measurements, AnyDevice, int], Floats]
@@ -51,12 +51,6 @@ MODELS: dict[str, Model] = {
 }
 """How a measured table is predicted. A callable (table, device, seed) -> seconds `[rows]` is
 accepted in their place."""
-
-CROSS_VALIDATED: dict[tuple[str, str], Model] = {
-    ("tile", "shape"): tile_unseen_shapes,
-    ("tile", "gpu"): tile_unseen_gpus,
-}
-"""(model, what is left out) -> the model refitted without it for each row."""
 
 BOUNDS = ("roofline",)
 """The models that no machine with these peaks can beat; what the others say is simulated."""

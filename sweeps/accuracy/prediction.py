@@ -39,8 +39,7 @@ INTERVAL = (0.1, 0.9)
 def spread(predicted: Floats, measured: Floats) -> tuple[float, float]:
     """The factors of a prediction between which 80% of the measurements lie.
 
-    predicted: of rows that the model did not see, so that the interval holds for the next ones
-    (conformal prediction across folds: Barber et al., arXiv 1905.02928, section 2).
+    predicted: of rows that the model did not see, so that the interval holds for the next ones.
     """
     low, high = np.quantile(np.log(measured / predicted), INTERVAL)
     return float(np.exp(low)), float(np.exp(high))
@@ -65,3 +64,9 @@ def scattered(rows: int, parts: Sequence[tuple[NDArray[np.int64], Prediction]]) 
 def within(seconds: Floats, factors: tuple[float, float]) -> Prediction:
     """Seconds with the interval that lies between two factors of them."""
     return Prediction(seconds=seconds, low_s=seconds * factors[0], high_s=seconds * factors[1])
+
+
+def score(name: str, prediction: Prediction, measured_s: Floats) -> str:
+    """A line on how far off the rows were."""
+    error = np.abs(prediction.seconds / measured_s - 1)
+    return f"{name}: {error.size} rows, MAPE {error.mean():.1%}, median {np.median(error):.1%}"

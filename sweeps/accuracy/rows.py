@@ -24,7 +24,8 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
     family: 'backend/kernel_source/dtype'. kernel: the key of KERNELS that predicts it. where: the
     rows' places in their table. shape: a number for each distinct shape, however it is split and
-    loaded. measured_s: times. asked: the kernel's call, a struct of arrays. machine: who ran it.
+    loaded; fold: which part of a cross-validation leaves it out. measured_s: times. asked: the
+    kernel's call, a struct of arrays. machine: who ran it.
     """
 
     family: str
@@ -34,6 +35,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     measured_s: Floats
     asked: Any
     machine: Machine
+    fold: NDArray[np.int64] = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return int(self.where.size)

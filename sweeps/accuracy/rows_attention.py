@@ -23,9 +23,10 @@ SHAPE = ("head_dim", "num_heads", "num_kv_heads")
 MLA_HEAD_DIM, MLA_VALUE_DIM, MLA_LATENT_DIM, MLA_ROPE_DIM = 192, 128, 512, 64
 """Widths of latent attention in the recorded tables: DeepSeek-V2's and V3's."""
 
-MOST_PACKED_HEADS = 32
-"""TensorRT-LLM decodes groups of 2 to 32 heads by tiles and others head by head. Read off the
-tables: beyond, a call takes what that many single heads take."""
+TILED_GROUPS = {"trtllm/torch_flow/bf16": (2, 32), "sglang/flashinfer/bf16/kv-bf16": (4, 10**6)}
+"""Heads that share keys, from and to, where decode runs on tensor cores; other groups have a kernel
+of their own, without. TensorRT-LLM: XQA beside masked attention; FlashInfer in SGLang: only 16-bit
+caches have both. By the start of the family's name, read off the steps in the tables."""
 
 
 def attention_families(table: Measurements, device: AnyDevice, seed: int = 0) -> Iterator[Rows]:
@@ -70,12 +71,16 @@ def _refuse_other_latents(table: Measurements) -> None:
 
 def _names(table: Measurements) -> NDArray[np.str_]:
     phase, variant = table["phase"].astype(str), table["variant"].astype(str)
+    cache = np.char.add("/kv-", table["kv_dtype"].astype(str))
+    names = np.char.add(np.char.add(family_names(table), cache), "/")
     group = table["num_heads"] / table["num_kv_heads"]
-    by_head = (table["backend"].astype(str) == "trtllm") & (phase == "decode") & (variant == "gqa")
-    by_head &= (group == 1) | (group > MOST_PACKED_HEADS)
-    kind = np.char.add(np.char.add(np.where(by_head, "heads", variant), "-"), phase)
-    cache = np.char.add(np.char.add("/kv-", table["kv_dtype"].astype(str)), "/")
-    return np.asarray(np.char.add(np.char.add(family_names(table), cache), kind))
+    untiled = np.zeros(len(table), bool)
+    for start, (least, most) in TILED_GROUPS.items():
+        outside = (group < least) | (group > most)
+        untiled |= np.char.startswith(names, f"{start}/") & outside
+    untiled &= (phase == "decode") & (variant == "gqa")
+    kind = np.char.add(np.char.add(np.where(untiled, "heads", variant), "-"), phase)
+    return np.asarray(np.char.add(names, kind))
 
 
 def _products(table: Measurements, row: int) -> str:

@@ -14,8 +14,8 @@ from ...measured import Measurements, load, systems
 from ...simulator.gpu import Fitted, load_fitted, shipped
 from ...simulator.gpu.fitted import UNKNOWN
 from .families import families
-from .fit import SAMPLE, fit, prior, unseen_shapes
-from .prediction import Model, Prediction, Tell, scattered, spread, within
+from .fit import SAMPLE, fit, prior
+from .prediction import Model, Prediction, Tell, scattered, score, spread, within
 from .rows import Rows, joined
 
 SEEN, UNSEEN = "kernel seen on another GPU", "kernel never seen"
@@ -57,16 +57,6 @@ def _with_constants(
     return scattered(len(table), parts)
 
 
-def tile_unseen_shapes(table: Measurements, device: AnyDevice, seed: int, tell: Tell) -> Prediction:
-    """The tile model, each row predicted by constants fitted without its shape (five folds)."""
-    parts = []
-    for rows in families(table, device, seed):
-        part = unseen_shapes(rows, seed)
-        parts.append((rows.where, part))
-        tell(_score(rows, part))
-    return scattered(len(table), parts)
-
-
 def tile_unseen_gpus(table: Measurements, device: AnyDevice, seed: int, tell: Tell) -> Prediction:
     """The tile model, each row predicted by constants fitted on the other GPUs' shipped tables.
 
@@ -89,7 +79,7 @@ def tile_unseen_gpus(table: Measurements, device: AnyDevice, seed: int, tell: Te
         known = np.full(len(rows), seen)
         part = msgspec.structs.replace(part, parts={SEEN: known, UNSEEN: ~known})
         parts.append((rows.where, part))
-        tell(_score(rows, part))
+        tell(score(rows.family, part, rows.measured_s))
     return scattered(len(table), parts)
 
 
@@ -130,10 +120,3 @@ def _versions(table: Measurements, rows: Rows) -> frozenset[str]:
 
 def _dtype(rows: Rows) -> str:
     return rows.family.split("/")[2]
-
-
-def _score(rows: Rows, part: Prediction) -> str:
-    error = np.abs(part.seconds / rows.measured_s - 1)
-    return (
-        f"{rows.family}: {len(rows)} rows, MAPE {error.mean():.1%}, median {np.median(error):.1%}"
-    )

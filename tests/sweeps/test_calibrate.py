@@ -11,8 +11,8 @@ from moesaic.measured import Measurements, Provenance, load
 from moesaic.simulator.gpu import ExpertConstants, load_fitted
 from moesaic.sweeps.accuracy import compare
 from moesaic.sweeps.accuracy.calibrate import calibrate
-from moesaic.sweeps.accuracy.families import families
-from moesaic.sweeps.accuracy.fit import LEAST_ROWS, fit, folds, unseen_shapes
+from moesaic.sweeps.accuracy.families import dealt, families
+from moesaic.sweeps.accuracy.fit import LEAST_ROWS, fit, refits, unseen_shapes
 
 L40S = device("l40s")
 
@@ -33,7 +33,7 @@ def table():
 
 def test_times_that_the_model_made_are_predicted_for_unseen_shapes(table):
     (rows,) = families(table, L40S)
-    made = unseen_shapes(rows)
+    made = unseen_shapes(rows, list(refits(rows)))
     error = np.abs(made.seconds / rows.measured_s - 1)
     assert np.median(error) < 0.02
     assert error.mean() < 0.05
@@ -56,12 +56,21 @@ def test_glitches_do_not_move_the_fit(table):
     assert np.median(np.abs(rows.seconds(found) / rows.measured_s - 1)) < 0.03
 
 
-def test_a_fold_holds_whole_shapes_and_every_row_is_left_out_once():
-    shape = np.repeat(np.arange(7), 5)
-    masks = list(folds(shape, 3))
-    assert np.sum(masks, axis=0).tolist() == [1] * shape.size
-    for mask in masks:
-        assert not set(shape[mask]) & set(shape[~mask])
+def test_a_fold_holds_whole_shapes_and_every_row_is_left_out_once(table):
+    (rows,) = families(table, L40S)
+    refitted = list(refits(rows))
+    assert np.sum([one.left_out for one in refitted], axis=0).tolist() == [1] * len(rows)
+    for one in refitted:
+        assert not set(rows.shape[one.left_out]) & set(rows.shape[~one.left_out])
+
+
+def test_shapes_of_a_small_family_lie_in_different_folds_and_all_families_share_the_folds():
+    many = list(range(20))
+    for few in ([3, 8], [0, 5, 10, 15, 19]):
+        fold = dealt([many, few])
+        assert sorted(fold) == many
+        assert len({fold[shape] for shape in few}) == len(few)
+        assert np.bincount([fold[shape] for shape in many]).tolist() == [4] * 5
 
 
 def test_a_file_of_constants_predicts_what_was_fitted(table, tmp_path):
@@ -89,7 +98,8 @@ def test_too_few_rows_are_refused_with_the_number_needed(table):
 def test_a_family_of_one_shape_is_predicted_by_the_prior(table):
     (rows,) = families(table, L40S)
     one = rows.take(rows.shape == rows.shape[0])
-    np.testing.assert_array_equal(unseen_shapes(one).seconds, one.seconds(ExpertConstants()))
+    made = unseen_shapes(one, list(refits(one)))
+    np.testing.assert_array_equal(made.seconds, one.seconds(ExpertConstants()))
 
 
 def test_what_the_tile_model_cannot_predict_is_refused():
