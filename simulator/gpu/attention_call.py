@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -86,7 +86,7 @@ class AttentionConstants(Constants, frozen=True, kw_only=True, tag="attention"):
     overlap: Annotated[float, msgspec.Meta(ge=1, le=8)] = 2.5
 
 
-_KINDS: dict[str, list[dict[str, object]]] = {
+_KINDS: dict[str, list[dict[str, Any]]] = {
     "gqa-prefill": [
         {"tile_rows": 128, "packing": packing, "tiles": tiles}
         for packing in ("heads", "groups", "lone")
@@ -104,7 +104,8 @@ _KINDS: dict[str, list[dict[str, object]]] = {
         {"tile_rows": rows, "most_splits": splits} for rows in (64, 16) for splits in (256, 16, 1)
     ],
     "heads-decode": [
-        {"tile_rows": 1, "packing": "heads", "most_splits": splits} for splits in (64, 16, 256)
+        *({"tile_rows": 1, "packing": "heads", "most_splits": splits} for splits in (64, 16, 256)),
+        *({"tile_rows": 16, "most_splits": splits} for splits in (64, 16)),
     ],
 }
 
@@ -114,7 +115,7 @@ def starts(family: str) -> tuple[AttentionConstants, ...]:
     first is the prior of an unseen kernel: values in the middle of what was fitted.
 
     The name ends in what the kernel does: gqa-prefill, mla-prefill, gqa-decode, mla-decode, or
-    heads-decode for decode without shared tiles. Raises BadInput for any other.
+    heads-decode for decode without tensor cores. Raises BadInput for any other.
     """
     kind = family.rpartition("/")[2]
     if kind not in _KINDS:
