@@ -1,13 +1,19 @@
-"""The plain reference: boosted trees from a table's own columns to seconds, no model in between."""
+"""The plain reference: boosted trees from what is asked to seconds, no model of kernels between."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...measured import Measurements
+from ...simulator.gpu import ExpertCall
+from ...simulator.gpu.attention import AttentionCall
+from ...simulator.gpu.correction import FAMILY, FEATURES, columns
+from ...simulator.gpu.gemm import Gemm
 from .boosted import grow
-from .cases import by_name
 from .families import FOLDS
 from .fit import across_folds
 from .prediction import Prediction
@@ -15,27 +21,19 @@ from .rows import Rows
 
 Floats = NDArray[np.float64]
 
-SIZES = {
-    "moe": ("hidden", "inter", "num_experts", "topk", "gated", "tp", "ep", "num_tokens"),
-    "gemm": ("m", "n", "k"),
-    "attention": (
-        "head_dim",
-        "num_heads",
-        "num_kv_heads",
-        "batch_size",
-        "query_tokens",
-        "cached_tokens",
-    ),
-}
-"""Kind of table -> the columns of numbers that describe a call."""
 MOST_ROWS = 120_000
 """Rows that the reference is grown on, drawn from all of the other folds'."""
 
 
 def boosted(table: Measurements, families: list[Rows], seed: int) -> Prediction:
-    """Seconds of every row by trees that were grown without its shape."""
-    features, names = sizes_of(table, families)
+    """Seconds of every row by trees that were grown without its shape.
+
+    They see all that the learned correction sees of a call (the busiest rank's load, padding,
+    waves, operands beside the cache, the family), save what the tile model itself computed; in its
+    place the two sides of the roofline. (The tables' own columns beside these gain nothing.)
+    """
     measured = table["latency_s"].astype(float)
+    features, names = _inputs(table, families)
     fold = np.zeros(len(table), np.int64)
     for rows in families:
         fold[rows.where] = rows.fold
@@ -55,15 +53,47 @@ def boosted(table: Measurements, families: list[Rows], seed: int) -> Prediction:
     return across_folds(seconds, measured, learnt)
 
 
-def sizes_of(table: Measurements, families: list[Rows]) -> tuple[Floats, list[str]]:
-    """The columns of SIZES as logarithms, the skew of the load, and a column for each family:
-    `[rows, features]` and their names."""
-    columns = {name: np.log2(table[name].astype(float) + 1) for name in SIZES[table.kind]}
-    if "distribution" in table.columns:
-        columns["skew"] = by_name(
-            table["distribution"], lambda name: float(name[2:]) if name.startswith("pl") else 0.0
-        )
-    for rows in families:
-        columns[rows.family] = np.zeros(len(table))
-        columns[rows.family][rows.where] = 1.0
-    return np.stack(list(columns.values()), axis=1), list(columns)
+def _inputs(table: Measurements, families: list[Rows]) -> tuple[Floats, list[str]]:
+    """`[rows, features]` and the features' names."""
+    seen = [
+        {**FEATURES[rows.kernel](rows.asked, rows.machine), **_roofline(rows)} for rows in families
+    ]
+    names = [*seen[0], *(FAMILY + rows.family for rows in families)]
+    inputs = np.zeros((len(table), len(names)))
+    for rows, one in zip(families, seen, strict=True):
+        inputs[rows.where] = columns({**one, FAMILY + rows.family: np.ones(1)}, names)
+    return inputs, names
+
+
+def _roofline(rows: Rows) -> dict[str, Floats]:
+    """Seconds of the arithmetic, of the bytes, and of the slower of the two, as logarithms."""
+    flops, moved = WORK[rows.kernel](rows.asked)
+    compute = np.log(flops / rows.machine.peak_flops_per_s)
+    memory = np.log(moved / rows.machine.bandwidth_bytes_per_s)
+    return {"compute": compute, "memory": memory, "roofline": np.maximum(compute, memory)}
+
+
+def _of_experts(call: ExpertCall) -> tuple[Floats, Floats]:
+    width = call.hidden * call.inter * (call.matrices_in + 1)
+    return 2 * call.assigned.rows * width, call.assigned.touched * width * call.weight_size
+
+
+def _of_gemm(call: Gemm) -> tuple[Floats, Floats]:
+    rows, weights = call.m * call.k * call.activation_size, call.n * call.k * call.weight_size
+    return 2 * call.m * call.n * call.k, rows + weights + call.m * call.n * call.out_size
+
+
+def _of_attention(call: AttentionCall) -> tuple[Floats, Floats]:
+    queries, keys = np.asarray(call.query_tokens), call.query_tokens + call.cached_tokens
+    pairs = call.batch * call.heads * queries * (keys - call.causal * (queries - 1) / 2)
+    latent = np.asarray(call.latent_dim + call.rope_dim)
+    width = np.where(latent > 0, latent, call.kv_heads * (call.head_dim + call.v_head_dim))
+    return 2 * pairs * (call.head_dim + call.v_head_dim), call.batch * keys * width * call.kv_size
+
+
+WORK: dict[str, Callable[[Any], tuple[Floats, Floats]]] = {
+    "experts": _of_experts,
+    "gemm": _of_gemm,
+    "attention": _of_attention,
+}
+"""Kernel -> flops and bytes of its calls, as a roofline counts them."""
