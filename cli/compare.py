@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..base import BadInput
 from . import show
 
 if TYPE_CHECKING:
@@ -17,13 +18,21 @@ app = typer.Typer()
 
 @app.command()
 def compare(
-    what: Annotated[str, typer.Option(help="moe, gemm, or cpu (timed here and now).")],
-    on: Annotated[str, typer.Option("--on", help="The device that was timed.")] = "",
+    what: Annotated[
+        str, typer.Option(help="moe, gemm, attention (several by commas), or cpu, timed here.")
+    ],
+    on: Annotated[
+        str, typer.Option("--on", help="Devices that were timed, by commas, or all.")
+    ] = "",
     model: Annotated[
-        str, typer.Option(help="roofline, roofline-busiest, constant or tile.")
-    ] = "roofline",
+        str,
+        typer.Option(
+            help="By commas: roofline, roofline-busiest, constant, tile; with --cv shape: boosted, "
+            "tile, tile+trees (all three by default)."
+        ),
+    ] = "",
     cv: Annotated[
-        str, typer.Option("--cv", help="Refit without each row's shape first: shape.")
+        str, typer.Option("--cv", help="Learn again without each row's shape, or gpu, first.")
     ] = "",
     constants: Annotated[
         Path | None, typer.Option(help="A file of `moesaic calibrate`, for the tile model.")
@@ -42,46 +51,78 @@ def compare(
 
     moesaic compare --what moe --on h100-sxm --model roofline
 
-    moesaic compare --what moe --on h100-sxm --model tile --cv shape --out report
+    moesaic compare --what moe,gemm,attention --on all --cv shape --out report
+
+    moesaic compare --what moe --on l40s --cv gpu
 
     moesaic compare --what cpu --out report
     """
-    from ..sweeps.accuracy import compare as run
+    from ..sweeps.accuracy.compare import CROSS_VALIDATED, compare_models, devices
 
-    comparison = run(
-        what, on, model, folder=measured, cv=cv, constants=constants, seed=seed, tell=show.say
-    )
+    models = model.split(",") if model else ["roofline"]
+    if cv and not model:
+        models = list(CROSS_VALIDATED.get(cv, ()))
+    kinds = what.split(",")
+    if "cpu" in kinds and len(kinds) > 1:
+        raise BadInput("is timed here: ask for it alone", key="--what", value=what)
+    found = [
+        comparison
+        for kind in kinds
+        for device in devices(kind, on, measured)
+        for comparison in compare_models(
+            kind,
+            device,
+            models,
+            folder=measured,
+            cv=cv,
+            constants=constants,
+            seed=seed,
+            tell=show.say,
+        )
+    ]
+    _show([(one, _rows(one, by)) for one in found], json, out)
+
+
+def _rows(comparison: Comparison, by: str) -> list[ErrorRow]:
     rows = comparison.by_band()
     for column in filter(None, by.split(",")):
         rows += comparison.by(column)
-    _show(comparison, rows, json, out)
+    return rows
 
 
-def _show(comparison: Comparison, rows: list[ErrorRow], json: bool, out: Path | None) -> None:
-    from ..sweeps.chapters.comparisons import COLUMNS, comparison_section, error_cells
+def _show(found: list[tuple[Comparison, list[ErrorRow]]], json: bool, out: Path | None) -> None:
+    from ..sweeps.chapters.comparisons import COLUMNS, comparison_sections, error_cells, overview
     from ..sweeps.report import write
 
-    what, on = comparison.what, comparison.system
-    title = f"{what} on {on}: {comparison.model} against measurements"
     if out is not None:
-        section = comparison_section(comparison, name=f"{what}-{on}", title=title)
-        show.say(f"wrote {write(out, title, [section])}")
+        sections = [section for one, _ in found for section in comparison_sections(one)]
+        if len(found) > 1:
+            sections.insert(0, overview([one for one, _ in found]))
+        title = "Predictions against measurements" if len(found) > 1 else sections[0].title
+        show.say(f"wrote {write(out, title, sections)}")
     if json:
-        show.json(
-            {
-                "what": what,
-                "on": on,
-                "model": comparison.model,
-                "predicted": comparison.predicted_evidence,
-                "measured": comparison.measured_evidence,
-                "errors": rows,
-            }
-        )
+        data = [_plain(comparison, rows) for comparison, rows in found]
+        show.json(data if len(data) > 1 else data[0])
         return
-    note = (
-        f"predicted: {comparison.predicted_evidence}; measured: {comparison.measured_evidence} "
-        f"({comparison.table.provenance.source}); negative: predicted faster than measured"
-    )
-    if comparison.model == "tile":
-        note += "; constants fitted on this device's shipped table: --cv shape leaves shapes out"
-    show.table(title, COLUMNS, [error_cells(row) for row in rows], note)
+    for comparison, rows in found:
+        note = (
+            f"predicted: {comparison.predicted_evidence}; measured: {comparison.measured_evidence} "
+            f"({comparison.table.provenance.source}); negative: predicted faster than measured"
+        )
+        if comparison.model == "tile":
+            note += (
+                "; constants fitted on this device's shipped table: --cv shape leaves shapes out"
+            )
+        title = f"{comparison.what} on {comparison.system}: {comparison.model} against measurements"
+        show.table(title, COLUMNS, [error_cells(row) for row in rows], note)
+
+
+def _plain(comparison: Comparison, rows: list[ErrorRow]) -> dict[str, object]:
+    return {
+        "what": comparison.what,
+        "on": comparison.system,
+        "model": comparison.model,
+        "predicted": comparison.predicted_evidence,
+        "measured": comparison.measured_evidence,
+        "errors": rows,
+    }

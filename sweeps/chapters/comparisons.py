@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from ..accuracy import Comparison, ErrorRow, compare
@@ -27,6 +29,45 @@ def held(chapter: Held, seed: int) -> Section:
         title=chapter.title,
         words=chapter.words,
         seed=seed,
+    )
+
+
+def comparison_sections(comparison: Comparison) -> list[Section]:
+    """A Comparison with its scatter, and the map of where it errs."""
+    from ..plots.heat import signed_errors
+
+    name = re.sub("[^a-z0-9]+", "-", f"{comparison.what}-{comparison.system}-{comparison.model}")
+    title = f"{comparison.what} on {comparison.system}: {comparison.model} against measurements"
+    sections = [comparison_section(comparison, name=name, title=title)]
+    if comparison.what != "cpu":
+        heat = Section(
+            name=f"{name}-map",
+            title=f"{comparison.what} on {comparison.system}: where {comparison.model} errs",
+            words=("Median signed error of each kernel family, by tokens.",),
+            evidence=(comparison.predicted_evidence, comparison.measured_evidence),
+            figure=signed_errors(comparison, f"{comparison.system}: {comparison.model}"),
+        )
+        sections.append(heat)
+    return sections
+
+
+def overview(comparisons: list[Comparison]) -> Section:
+    """All comparisons in one table, a line for each band."""
+    rows = [
+        (one.what, one.system, one.model, *error_cells(row))
+        for one in comparisons
+        for row in one.by_band()
+    ]
+    evidence = dict.fromkeys(
+        word for one in comparisons for word in (one.predicted_evidence, one.measured_evidence)
+    )
+    return Section(
+        name="overview",
+        title="All of them",
+        words=("Negative: predicted faster than measured.",),
+        evidence=tuple(evidence),
+        tables=(Table(columns=("what", "on", "model", *COLUMNS), rows=tuple(rows)),),
+        data=[list(row) for row in rows],
     )
 
 
