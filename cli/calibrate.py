@@ -18,8 +18,11 @@ def calibrate(
     on: Annotated[str, typer.Option("--on", help="The GPU that was timed.")],
     out: Annotated[Path, typer.Option("--out", help="The file of constants to write.")],
     table: Annotated[
-        Path | None, typer.Argument(help="A MoE table (CSV or Parquet); the shipped one without.")
+        Path | None, typer.Argument(help="A table (CSV or Parquet); the shipped one without.")
     ] = None,
+    what: Annotated[
+        str, typer.Option(help="What the table holds: moe, gemm or attention.")
+    ] = "moe",
     seed: int = 0,
 ) -> None:
     """Fits constants for every kernel family and scores them on shapes left out of the fit.
@@ -27,16 +30,22 @@ def calibrate(
     moesaic calibrate --on h100-sxm --out h100.toml
 
     moesaic calibrate my_timings.csv --on l40s --out mine.toml
+
+    moesaic calibrate my_gemms.csv --what gemm --on l40s --out mine.toml
     """
+    from ..base import unknown
     from ..base.files import write_text
     from ..base.spec import dump
     from ..hardware.load import device
     from ..measured import import_table, load
     from ..sweeps.accuracy.calibrate import calibrate as run
+    from ..sweeps.accuracy.families import FAMILIES
 
     gpu = device(on)
-    rows = load("moe", on) if table is None else import_table(table, "moe", on)
-    words = ["moesaic", "calibrate", *([table.name] if table else []), "--on", on]
+    if what not in FAMILIES:
+        raise unknown("kind of table with a tile model", what, FAMILIES, key="--what")
+    rows = load(what, on) if table is None else import_table(table, what, on)
+    words = ["moesaic", "calibrate", *([table.name] if table else []), "--what", what, "--on", on]
     command = shlex.join([*words, "--out", out.name, "--seed", str(seed)])
     fitted = run(rows, gpu, command=command, seed=seed, tell=show.say)
     write_text(out, dump(fitted))

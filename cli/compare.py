@@ -84,7 +84,7 @@ def compare(
 
 
 def _rows(comparison: Comparison, by: str) -> list[ErrorRow]:
-    rows = comparison.by_band()
+    rows = comparison.by_band() + comparison.by_slowdown()
     for column in filter(None, by.split(",")):
         rows += comparison.by(column)
     return rows

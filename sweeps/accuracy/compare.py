@@ -30,6 +30,21 @@ CROSS_VALIDATED: dict[str, tuple[str, ...]] = {
 }
 """What is left out -> the models that can be learnt again without it; '' leaves nothing out."""
 
+ALIKE = (
+    "backend",
+    "version",
+    "kernel_source",
+    "dtype",
+    "hidden",
+    "inter",
+    "topk",
+    "num_experts",
+    "gated",
+    "tp",
+    "ep",
+    "num_tokens",
+)
+"""Columns that a skewed row and its balanced one share."""
 MOST_VALUES = 200
 """A column with more values than this is no way to group rows."""
 
@@ -76,6 +91,29 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     def within(self, name: str, mask: NDArray[np.bool_]) -> ErrorRow:
         """The errors of some of the rows."""
         return errors(name, self.prediction, self.measured_s, mask)
+
+    def by_slowdown(self) -> list[ErrorRow]:
+        """Errors of how much longer a skewed load takes than a balanced one, all else being equal:
+        predicted against measured ratio, for each power law of a MoE table."""
+        if "distribution" not in self.table.columns:
+            return []
+        skew = self.table["distribution"].astype(str)
+        alike = [self.table[name].astype(str) for name in self.table.columns if name in ALIKE]
+        key = np.unique(np.stack(alike), axis=1, return_inverse=True)[1].ravel()
+        balanced = np.flatnonzero(skew == "balanced")
+        at = np.full(int(key.max()) + 1, -1)
+        at[key[balanced]] = balanced
+        rows = []
+        for name in sorted(set(skew.tolist()) - {"balanced"}):
+            skewed = np.flatnonzero((skew == name) & (at[key] >= 0))
+            if skewed.size:
+                base = at[key[skewed]]
+                predicted = self.predicted_s[skewed] / self.predicted_s[base]
+                measured = self.measured_s[skewed] / self.measured_s[base]
+                rows.append(
+                    errors(f"{name} over balanced", Prediction(seconds=predicted), measured)
+                )
+        return rows
 
     def by(self, column: str) -> list[ErrorRow]:
         """Errors by the values of a column, such as 'dtype' or 'backend'."""
