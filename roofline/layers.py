@@ -124,6 +124,7 @@ def _routed_shape(shards: Shards, ffn: Experts, row: int, expert_map: ExpertMap)
         rank=expert_map.ranks.astype(np.int64),
         loads=(loads / copies)[slots],
         touched=copy_touched(loads, step.touched[row], copies, tokens)[slots],
+        counted=step.routing is not None,
         each=parallel.expert_tp,
     )
 

@@ -22,7 +22,8 @@ class Routed(msgspec.Struct, frozen=True, kw_only=True):
 
     tokens: of the whole stage. hidden; inter: one expert's width on a device. Copies of experts,
     `[copies]` each: rank that holds it, loads (assignments, expected or counted), touched (the
-    chance that it gets any). each: devices that share a rank's experts, `each` in a row.
+    chance that it gets any). counted: loads are those of a recorded routing, not expectations.
+    each: devices that share a rank's experts, `each` in a row.
     """
 
     tokens: float
@@ -33,6 +34,7 @@ class Routed(msgspec.Struct, frozen=True, kw_only=True):
     rank: NDArray[np.int64]
     loads: Floats
     touched: Floats
+    counted: bool
     each: int
 
 

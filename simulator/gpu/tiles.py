@@ -36,37 +36,34 @@ def load_of(loads: NDArray[np.int64]) -> ExpertLoad:
     )
 
 
-def drawn_load(
-    rank: NDArray[np.int64], loads: Floats, touched: Floats, tokens: float, ranks: int
+def rank_load(
+    rank: NDArray[np.int64], loads: Floats, touched: Floats, tokens: float | None, ranks: int
 ) -> ExpertLoad:
-    """The mean load of each of `ranks` devices, from the chances of the experts that they hold.
+    """The mean load of each of `ranks` devices, from the experts that they hold.
 
     rank, loads, touched: `[experts]`: who holds it, its assignments, the chance that it has any.
-    derived: where that is neither 0 nor 1 each of `tokens` tokens takes the expert by itself, so
-    its rows are binomial and its tiles of height b are the sum over j of P(rows > j b).
+    tokens: None where loads were counted; else each of so many tokens takes an expert by itself.
+    derived: its rows are then binomial, and its tiles of height b the sum over j of P(rows > j b).
     """
-    tiles = np.stack([_mean_tiles(loads, touched, tokens, b) for b in TILE_ROWS], axis=1)
-    summed = [
-        np.bincount(rank, part, minlength=ranks).astype(float)
-        for part in (loads, touched, *tiles.T)
-    ]
-    return ExpertLoad(rows=summed[0], touched=summed[1], tiles=np.stack(summed[2:], axis=1))
+    tiles = np.ceil(loads[:, None] / np.array(TILE_ROWS, float))
+    if tokens is not None:
+        tiles = np.stack([_mean_tiles(loads, tokens, height) for height in TILE_ROWS], axis=1)
+    summed = [np.bincount(rank, part, minlength=ranks) for part in (loads, touched, *tiles.T)]
+    return ExpertLoad(
+        rows=summed[0].astype(float),
+        touched=summed[1].astype(float),
+        tiles=np.stack(summed[2:], axis=1).astype(float),
+    )
 
 
-def _mean_tiles(loads: Floats, touched: Floats, tokens: float, height: int) -> Floats:
+def _mean_tiles(loads: Floats, tokens: float, height: int) -> Floats:
     from scipy.stats import binom
 
-    drawn = (touched > 0) & (touched < 1)
-    tiles = np.ceil(loads / height)
-    distinct, code = np.unique(loads[drawn], return_inverse=True)
-    if distinct.size:
-        count = np.ceil(tokens)
-        edges = np.arange(
-            0.0, min(count, distinct.max() + 12 * np.sqrt(distinct.max()) + 12), height
-        )
-        chance = np.minimum(distinct / count, 1.0)
-        tiles[drawn] = binom.sf(edges, count, chance[:, None]).sum(axis=1)[code]
-    return np.asarray(tiles)
+    distinct, code = np.unique(loads, return_inverse=True)
+    count, most = np.ceil(tokens), float(distinct.max())
+    edges = np.arange(0.0, min(count, most + 12 * np.sqrt(most) + 12), height)
+    chance = np.minimum(distinct / count, 1.0)
+    return np.asarray(binom.sf(edges, count, chance[:, None]).sum(axis=1)[code])
 
 
 def every_slot(tokens: Floats, assigned: ExpertLoad, top_k: Floats) -> ExpertLoad:

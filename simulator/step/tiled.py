@@ -20,7 +20,7 @@ from ..gpu.attention import AttentionCall
 from ..gpu.choice import choose
 from ..gpu.gemm import Gemm
 from ..gpu.ladder import COLD, FLOOR, REASONS, TILES, at_ends, ladder
-from ..gpu.tiles import drawn_load
+from ..gpu.tiles import rank_load
 
 Floats = NDArray[np.float64]
 Ranks = NDArray[np.int64]
@@ -181,7 +181,7 @@ def _priced(operator: Operator, device: AnyDevice, local: Ranks, backend: str) -
         chosen = choose(
             device.name, asked.kind, asked.kernel, operator.dtype, backend, word=asked.word
         )
-        families[f"{operator.part} {asked.kernel}"] = chosen.family
+        families[f"{operator.part}, {asked.kernel}"] = chosen.family
         constants = at_ends(chosen.constants, COLD.get(asked.kernel, {}))
         nothing = np.zeros(local.size)
         for reason, values in ladder(asked.kernel, asked.call, machine, constants, nothing).items():
@@ -235,7 +235,8 @@ def _expert_call(shape: Routed, dtype: str, local: Ranks) -> ExpertCall:
     form, rank = number_format(dtype), local // shape.each
     held = np.bincount(shape.rank).astype(float)
     once = np.ones(local.size)
-    load = drawn_load(shape.rank, shape.loads, shape.touched, shape.tokens, held.size)
+    drawn_from = None if shape.counted else shape.tokens
+    load = rank_load(shape.rank, shape.loads, shape.touched, drawn_from, held.size)
     load = ExpertLoad(
         rows=np.maximum(load.rows[rank], 1e-9), touched=load.touched[rank], tiles=load.tiles[rank]
     )
