@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...base import BadInput
 from ...simulator.gpu import AnyConstants, limits
 from ...simulator.gpu.fitted import UNKNOWN
+from .fits import remembered
 from .prediction import Prediction, spread
 from .rows import Rows
 
@@ -39,13 +40,17 @@ def fit(rows: Rows, seed: int = 0) -> AnyConstants:
     """The constants with the least soft-L1 error of log(predicted / measured) on the rows.
 
     Every start of the family, one for each choice that its kernel may have made, is fitted to a few
-    rows; the best goes on with SAMPLE of them.
+    rows; the best goes on with SAMPLE of them. A fit that was made before is remembered.
     """
     if len(rows) < LEAST_ROWS:
         raise BadInput(
             f"holds {len(rows)} rows; at least {LEAST_ROWS} are needed to fit its constants",
             key=rows.family,
         )
+    return remembered(rows, seed, lambda: _best_fit(rows, seed))
+
+
+def _best_fit(rows: Rows, seed: int) -> AnyConstants:
     order = np.random.default_rng(seed).permutation(len(rows))
     few, many = (rows.take(np.sort(order[:count])) for count in (TRIAL, SAMPLE))
     trials = [_fit(few, start) for start in rows.model.starts(rows.family)]

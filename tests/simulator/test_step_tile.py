@@ -109,7 +109,7 @@ def test_mean_tiles_are_those_of_drawn_tokens():
 
 def test_counted_tokens_are_cut_into_tiles_as_they_are():
     loads = np.array([0.0, 1.0, 16.0, 17.0, 128.0, 129.0])
-    load = rank_load(np.array([0, 0, 0, 1, 1, 1]), loads, (loads > 0) * 1.0, None, 2)
+    load = rank_load(np.array([0, 0, 0, 1, 1, 1]), loads, (loads > 0).astype(float), None, 2)
     assert load.rows.tolist() == [17, 274]
     assert load.touched.tolist() == [2, 3]
     assert load.tiles[:, TILE_ROWS.index(16)].tolist() == [2, 2 + 8 + 9]
