@@ -16,7 +16,7 @@ from ...simulator.gpu.fitted import UNKNOWN
 from .families import families
 from .fit import SAMPLE, fit, prior
 from .prediction import Model, Prediction, Tell, scattered, score, spread, within
-from .rows import Rows, joined
+from .rows import Rows, family_names, joined
 
 SEEN, UNSEEN = "kernel seen on another GPU", "kernel never seen"
 
@@ -99,10 +99,20 @@ def _elsewhere(kind: str, device: AnyDevice, seed: int) -> list[_Elsewhere]:
     for system in systems(kind):
         if system == device.name:
             continue
-        table = load(kind, system)
+        table = _few_of_each(load(kind, system), seed)
         for rows in families(table, load_device(system), seed):
             found.append(_Elsewhere(_thinned(rows, SAMPLE, seed), _versions(table, rows)))
     return found
+
+
+def _few_of_each(table: Measurements, seed: int) -> Measurements:
+    """Enough rows of each kernel that no fit misses the others; drawing their loads takes time."""
+    order = np.random.default_rng(seed).permutation(len(table))
+    names = family_names(table)[order]
+    if "phase" in table.columns:
+        names = np.char.add(names, table["phase"][order].astype(str))
+    kept = [order[names == name][:SAMPLE] for name in np.unique(names)]
+    return table.take(np.sort(np.concatenate(kept)))
 
 
 def _thinned(rows: Rows, count: int, seed: int) -> Rows:
