@@ -9,7 +9,7 @@ EXTRAS := [accuracy$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m
 CORE := CMakeLists.txt pyproject.toml $(wildcard csrc/*/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check bench gpu dev docs wheel clean
+.PHONY: help run test test-all check bench accuracy gpu dev docs wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ check: $(VENV)/.dev  ## ruff, mypy --strict, pyright
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+accuracy: $(VENV)/.core  ## every model against every recorded table; writes docs/accuracy.md and README's table
+	$(BIN)/python bench/accuracy/write.py
 
 bench: $(VENV)/.core  ## ratios against peers and limits; writes docs/benchmarks.md
 	$(BIN)/python bench/run.py --out docs/benchmarks.md
