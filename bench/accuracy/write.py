@@ -23,6 +23,20 @@ HERE = Path(__file__).parents[2]
 KINDS = ("moe", "gemm", "attention")
 GPUS = ("h100-sxm", "a100-80gb-sxm", "l40s", "b200-sxm")
 BEGIN, END = "<!-- accuracy: written by make accuracy -->", "<!-- end of accuracy -->"
+LEARNING = (
+    "boosted",
+    "cases",
+    "families",
+    "fit",
+    "prediction",
+    "reference",
+    "rows",
+    "tile",
+    "unseen",
+)
+PRICING = ("constants.py", "correction.py", "experts.py", "machine.py", "tiles.py", "trees.py")
+PRICING += ("attention*.py", "gemm*.py")
+"""Code that decides the errors: a table is made again where any of it changed."""
 SHOWN = ("roofline", "boosted, unseen shapes", "tile, unseen shapes", "tile+trees, unseen shapes")
 
 
@@ -41,8 +55,9 @@ def tell(line: str) -> None:
 
 def lines(kind: str, gpu: str, cv: str) -> list[Line]:
     """One table's errors; from the cache where the same code made them before."""
-    code = b"".join(file.read_bytes() for file in sorted((HERE / "sweeps/accuracy").glob("*.py")))
-    code += b"".join(file.read_bytes() for file in sorted((HERE / "simulator/gpu").glob("*.py")))
+    files = [HERE / "sweeps/accuracy" / f"{name}.py" for name in LEARNING]
+    files += [file for name in PRICING for file in sorted((HERE / "simulator/gpu").glob(name))]
+    code = b"".join(file.read_bytes() for file in files)
     name = content_hash(f"{kind} {gpu} {cv}".encode() + code)
     kept = cache_folder("accuracy") / f"{name}.json"
     if kept.exists():

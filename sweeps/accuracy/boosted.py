@@ -24,7 +24,7 @@ INSTALL = "install it with: pip install 'moesaic[accuracy]'"
 GLITCH = 1.5
 """Most that a row may be off, as a logarithm: some recorded rows are off by 4x to 39x."""
 MOST_ROWS = 60_000
-"""Rows that a correction is grown on, drawn from all; more of them change no error."""
+"""Rows that trees are grown on, drawn from all; more of them change no correction's error."""
 
 
 class Growth(msgspec.Struct, frozen=True, kw_only=True):

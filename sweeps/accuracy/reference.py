@@ -13,16 +13,13 @@ from ...simulator.gpu import ExpertCall
 from ...simulator.gpu.attention import AttentionCall
 from ...simulator.gpu.correction import FAMILY, FEATURES, columns
 from ...simulator.gpu.gemm import Gemm
-from .boosted import grow
+from .boosted import MOST_ROWS, grow
 from .families import FOLDS
 from .fit import across_folds
 from .prediction import Prediction
 from .rows import Rows
 
 Floats = NDArray[np.float64]
-
-MOST_ROWS = 120_000
-"""Rows that the reference is grown on, drawn from all of the other folds'."""
 
 
 def boosted(table: Measurements, families: list[Rows], seed: int) -> Prediction:
