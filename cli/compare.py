@@ -41,6 +41,9 @@ def compare(
         Path | None, typer.Option(help="A folder of imported tables, instead of those that ship.")
     ] = None,
     by: Annotated[str, typer.Option(help="Also by these columns, such as dtype,backend.")] = "",
+    why: Annotated[
+        bool, typer.Option("--why", help="Where measured MoE layers lose time, reason by reason.")
+    ] = False,
     seed: int = 0,
     json: show.Json = False,
     out: Annotated[
@@ -54,6 +57,8 @@ def compare(
     moesaic compare --what moe,gemm,attention --on all --cv shape --out report
 
     moesaic compare --what moe --on l40s --cv gpu
+
+    moesaic compare --what moe --on h100-sxm --model tile --why
 
     moesaic compare --what cpu --out report
     """
@@ -81,6 +86,20 @@ def compare(
         )
     ]
     _show([(one, _rows(one, by)) for one in found], json, out)
+    for one in {one.system: one for one in found}.values() if why else ():
+        _why(one, seed)
+
+
+def _why(comparison: Comparison, seed: int) -> None:
+    from ..hardware.load import device
+    from ..sweeps.accuracy.why import reasons_of, shares
+
+    found = shares(comparison, reasons_of(comparison.table, device(comparison.system), seed))
+    bands = list(next(iter(found.values())))
+    rows = [[reason, *(f"{part[band]:+.1%}" for band in bands)] for reason, part in found.items()]
+    rows.append(["sum", *(f"{sum(part[band] for part in found.values()):.1%}" for band in bands)])
+    note = "mean shares of the measured time; by the tile model with the constants that ship"
+    show.table(f"Why, {comparison.what} on {comparison.system}", ["reason", *bands], rows, note)
 
 
 def _rows(comparison: Comparison, by: str) -> list[ErrorRow]:

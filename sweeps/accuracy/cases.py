@@ -31,16 +31,21 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     activation_bytes: Floats
 
 
-def moe_cases(table: Measurements, *, busiest: bool = False, seed: int = 0) -> list[Case]:
+def moe_cases(
+    table: Measurements, *, busiest: bool = False, active: bool = False, seed: int = 0
+) -> list[Case]:
     """The two grouped products of a fused MoE layer on the device that was timed.
 
     Rows and touched experts are those of an even load. With `busiest`, skewed rows take the
     busiest rank of loads drawn as the tables drew them, the mean of five draws. (Pricing every
-    draw before the mean moves no error of the H100 table by more than 0.1 points.)
+    draw before the mean moves no error of the H100 table by more than 0.1 points.) `active`: only
+    the experts of a single token are read, as a roofline of active parameters has it.
     """
     rows, touched = even_load(table)
     if busiest:
         rows, touched = drawn_load(table, rows, touched, seed)
+    if active:
+        touched = np.minimum(touched, table["topk"])
     hidden, inter = table["hidden"].astype(float), table["inter"] / table["tp"]
     up = np.where(table["gated"] > 0, 2.0, 1.0)
     size = sizes(table)

@@ -21,17 +21,17 @@ Plain = Callable[[Measurements, AnyDevice, int], Floats]
 
 def roofline(table: Measurements, device: AnyDevice, seed: int) -> Floats:
     """The bound at data sheet peaks with an even load: what a spreadsheet would say."""
-    return _roof(table, device, _cases(table))
+    return roof_s(table, device, _cases(table))
 
 
 def roofline_busiest(table: Measurements, device: AnyDevice, seed: int) -> Floats:
     """The roofline of the busiest rank, its load drawn as the tables drew it."""
-    return _roof(table, device, _cases(table, busiest=True, seed=seed))
+    return roof_s(table, device, _cases(table, busiest=True, seed=seed))
 
 
 def constant(table: Measurements, device: AnyDevice, seed: int) -> Floats:
     """The even-load roofline at 0.7 of the tensor peak and 0.8 of the bandwidth, a common guess."""
-    return _roof(table, device, _cases(table), tensor=0.7, memory=0.8)
+    return roof_s(table, device, _cases(table), tensor=0.7, memory=0.8)
 
 
 def plain(model: Plain) -> Model:
@@ -64,7 +64,7 @@ def _cases(table: Measurements, *, busiest: bool = False, seed: int = 0) -> list
     raise unknown("table that these models predict", table.kind, ["moe", "gemm"], key="--what")
 
 
-def _roof(
+def roof_s(
     table: Measurements,
     device: AnyDevice,
     cases: list[Case],

@@ -16,6 +16,7 @@ from moesaic.sweeps.accuracy.fit import across_folds, fit
 from moesaic.sweeps.accuracy.prediction import Prediction, scattered, spread
 from moesaic.sweeps.accuracy.tile import SEEN, UNSEEN, tile_unseen_gpus
 from moesaic.sweeps.accuracy.unseen import by_unseen_shapes
+from moesaic.sweeps.accuracy.why import WHY, reasons_of
 
 L40S = device("l40s")
 
@@ -160,3 +161,14 @@ def test_a_slowdown_by_skew_is_held_against_its_own_balanced_row():
 def test_what_cannot_be_asked_is_refused_before_any_work(models, more, told):
     with pytest.raises(BadInput, match=told):
         next(compare_models("moe", "l40s", models, **more))
+
+
+def test_the_reasons_of_a_measured_time_add_up_to_it_whatever_the_model_says():
+    table = load("moe", "l40s").where(tp=1, num_tokens=[1, 256, 8192])
+    found = reasons_of(table, L40S)
+    assert tuple(found) == WHY
+    np.testing.assert_allclose(sum(found.values()), table["latency_s"], rtol=1e-9)
+    assert (found["activated experts"] >= -1e-12).all()
+    assert abs(np.median(found["unexplained"] / table["latency_s"])) < 0.05
+    with pytest.raises(BadInput, match="moe tables"):
+        reasons_of(load("gemm", "l40s"), L40S)
