@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...base import BadInput, number_format
-from .fitted import UNKNOWN, shipped, shipped_gpus
+from .fitted import UNKNOWN, Family, shipped, shipped_gpus
 from .kernels import KERNELS, AnyConstants
 
 BACKENDS = ("trtllm", "sglang", "vllm")
@@ -23,31 +24,45 @@ class Chosen(NamedTuple):
 
 
 def choose(
-    gpu: str, kind: str, kernel: str, dtype: str, backend: str = "", *, word: str = ""
+    gpu: str,
+    kind: str,
+    kernel: str,
+    dtype: str,
+    backend: str = "",
+    *,
+    words: Sequence[str] = ("",),
 ) -> Chosen:
     """The family that a framework runs for products in `dtype` on a GPU.
 
     kind: of table that its constants come from; kernel: the key of KERNELS. backend: a framework,
-    else the first of BACKENDS with a family. word: only families with it in their name are taken;
-    with a minus before it, only those without. Among several the one with most measurements: what
-    the framework itself chose most. Nothing measured: the prior of the data sheet.
+    else the first of BACKENDS with a family. words: a family's name must hold one of them, or, with
+    a minus before it, not hold it; earlier words are taken first. Among several the family with
+    most measurements: what the framework itself chose most. Nothing measured: the prior.
     """
     if backend and backend not in BACKENDS:
         raise BadInput(f"must be one of {', '.join(BACKENDS)}", key="--kernels", value=backend)
-    wanted = number_format(dtype)
     families = shipped(gpu, kind).family if gpu in shipped_gpus(kind) else ()
     for framework in (backend,) if backend else BACKENDS:
-        fitting = [
-            family
-            for family in families
-            if family.name.split("/")[0] == framework
-            and number_format(family.name.split("/")[2]) == wanted
-            and (word.removeprefix("-") in family.name) != word.startswith("-")
-        ]
-        if fitting:
-            best = max(fitting, key=lambda one: one.unseen_shapes.rows if one.unseen_shapes else 0)
-            score = best.unseen_shapes
-            low, high = (score.low, score.high) if score else UNKNOWN
-            return Chosen(best.name, best.constants, low, high)
-    name = f"prior/{dtype}/{word.removeprefix('-')}"
+        own = [one for one in families if _runs(one.name, framework, dtype)]
+        for word in words:
+            fitting = [one for one in own if _holds(one.name, word)]
+            if fitting:
+                best = max(fitting, key=_rows)
+                score = best.unseen_shapes
+                low, high = (score.low, score.high) if score else UNKNOWN
+                return Chosen(best.name, best.constants, low, high)
+    name = f"prior/{dtype}/{words[-1].removeprefix('-')}"
     return Chosen(name, KERNELS[kernel].starts(name)[0], *UNKNOWN)
+
+
+def _runs(family: str, framework: str, dtype: str) -> bool:
+    parts = family.split("/")
+    return parts[0] == framework and number_format(parts[2]) == number_format(dtype)
+
+
+def _holds(family: str, word: str) -> bool:
+    return (word.removeprefix("-") in family) != word.startswith("-")
+
+
+def _rows(family: Family) -> int:
+    return family.unseen_shapes.rows if family.unseen_shapes else 0

@@ -27,16 +27,23 @@ Ranks = NDArray[np.int64]
 
 STREAM_S = 2e-6
 """Launch and drain of an operator that only moves bytes: a short kernel within a CUDA graph."""
+MOST_PACKED_HEADS = 32
+"""TensorRT-LLM decodes groups of 2 to 32 heads by tiles, others head by head (read off the recorded
+tables)."""
 WITHIN_EXPERTS = ("experts.down", "experts.combine")
 """Operators that the kernels of `experts.gate_up` do: a fused layer is timed as one."""
 
 
 class _Asked(NamedTuple):
-    """Calls of one kernel, one for each of some devices, and how often each device makes them."""
+    """Calls of one kernel, one for each of some devices, and how often each device makes them.
+
+    words: of the family's name (see `choose`); dtype: the format whose peak it runs at.
+    """
 
     kernel: str
     kind: str
-    word: str
+    words: tuple[str, ...]
+    dtype: str
     call: Any
     times: Floats
 
@@ -177,9 +184,9 @@ def _priced(operator: Operator, device: AnyDevice, local: Ranks, backend: str) -
     families: dict[str, str] = {}
     ends = np.zeros((2, local.size))
     for asked in _asked(operator, local):
-        machine = Machine.of(device, operator.dtype)
+        machine = Machine.of(device, asked.dtype)
         chosen = choose(
-            device.name, asked.kind, asked.kernel, operator.dtype, backend, word=asked.word
+            device.name, asked.kind, asked.kernel, operator.dtype, backend, words=asked.words
         )
         families[f"{operator.part}, {asked.kernel}"] = chosen.family
         constants = at_ends(chosen.constants, COLD.get(asked.kernel, {}))
@@ -197,7 +204,7 @@ def _asked(operator: Operator, local: Ranks) -> Iterator[_Asked]:
     shape, form = operator.shape, number_format(operator.dtype)
     once = np.ones(local.size)
     if isinstance(shape, Matrix):
-        call = Gemm(
+        product = Gemm(
             m=np.maximum(shape.rows[local], 1.0),
             n=shape.outputs * once,
             k=shape.inputs * once,
@@ -205,30 +212,47 @@ def _asked(operator: Operator, local: Ranks) -> Iterator[_Asked]:
             activation_size=form.operand_bytes,
             quantised=form.compute != "bf16",
         )
-        yield _Asked("gemm", "gemm", "", call, once)
+        yield _Asked("gemm", "gemm", ("",), operator.dtype, product, once)
     elif isinstance(shape, Routed):
-        word = "-nongated" if shape.gated else "nongated"
-        yield _Asked("experts", "moe", word, _expert_call(shape, operator.dtype, local), once)
+        words = ("-nongated", "") if shape.gated else ("nongated", "")
+        experts = _expert_call(shape, operator.dtype, local)
+        yield _Asked("experts", "moe", words, operator.dtype, experts, once)
     elif isinstance(shape, Core):
         for kind, new in enumerate(shape.new):
             requests = shape.requests[kind, local]
-            if not requests.any():
-                continue
-            word = f"{'mla' if shape.latent else 'gqa'}-{'decode' if new == 1 else 'prefill'}"
-            core = AttentionCall(
-                batch=np.maximum(requests, 1.0),
-                query_tokens=new * once,
-                cached_tokens=shape.cached[kind] * once,
-                heads=shape.heads * once,
-                kv_heads=shape.kv_heads * once,
-                head_dim=shape.head_dim * once,
-                v_head_dim=shape.value_dim * once,
-                latent_dim=shape.latent * once,
-                rope_dim=shape.rope_dim * once,
-                kv_size=shape.kv_size,
-                causal=float(shape.causal) * once,
-            )
-            yield _Asked("attention", "attention", word, core, (requests > 0).astype(float))
+            if requests.any():
+                words = _attention_words(shape, "decode" if new == 1 else "prefill")
+                call = _attention_call(shape, kind, requests)
+                narrow = "fp8" if shape.kv_size == 1 else operator.dtype
+                times = (requests > 0).astype(float)
+                yield _Asked("attention", "attention", words, narrow, call, times)
+
+
+def _attention_words(shape: Core, phase: str) -> tuple[str, ...]:
+    """Names that the kernel's family may end in, with its cache's format and without."""
+    kinds = [f"{'mla' if shape.latent else 'gqa'}-{phase}"]
+    group = shape.heads / shape.kv_heads
+    if phase == "decode" and not shape.latent and (group == 1 or group > MOST_PACKED_HEADS):
+        kinds.insert(0, "heads-decode")
+    cache = "kv-fp8" if shape.kv_size == 1 else "kv-bf16"
+    return tuple(f"{cache}/{kind}" for kind in kinds) + tuple(kinds)
+
+
+def _attention_call(shape: Core, kind: int, requests: Floats) -> AttentionCall:
+    once = np.ones(requests.size)
+    return AttentionCall(
+        batch=np.maximum(requests, 1.0),
+        query_tokens=shape.new[kind] * once,
+        cached_tokens=shape.cached[kind] * once,
+        heads=shape.heads * once,
+        kv_heads=shape.kv_heads * once,
+        head_dim=shape.head_dim * once,
+        v_head_dim=shape.value_dim * once,
+        latent_dim=shape.latent * once,
+        rope_dim=shape.rope_dim * once,
+        kv_size=shape.kv_size,
+        causal=float(shape.causal) * once,
+    )
 
 
 def _expert_call(shape: Routed, dtype: str, local: Ranks) -> ExpertCall:

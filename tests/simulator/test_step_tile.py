@@ -91,8 +91,8 @@ def test_a_gpu_without_constants_gets_the_prior_and_says_so():
 
 
 def test_layers_without_a_gate_take_kernels_made_for_them():
-    gated = choose("h100-sxm", "moe", "experts", "bf16", "trtllm", word="-nongated")
-    plain = choose("h100-sxm", "moe", "experts", "bf16", "trtllm", word="nongated")
+    gated = choose("h100-sxm", "moe", "experts", "bf16", "trtllm", words=("-nongated",))
+    plain = choose("h100-sxm", "moe", "experts", "bf16", "trtllm", words=("nongated",))
     assert "nongated" in plain.family
     assert "nongated" not in gated.family
 
