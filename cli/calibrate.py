@@ -23,6 +23,9 @@ def calibrate(
     what: Annotated[
         str, typer.Option(help="What the table holds: moe, gemm or attention.")
     ] = "moe",
+    trees: Annotated[
+        Path | None, typer.Option(help="Also grow a correction and write it here (.npz).")
+    ] = None,
     seed: int = 0,
 ) -> None:
     """Fits constants for every kernel family and scores them on shapes left out of the fit.
@@ -31,6 +34,8 @@ def calibrate(
 
     moesaic calibrate my_timings.csv --on l40s --out mine.toml
 
+    moesaic calibrate my_timings.csv --on l40s --out mine.toml --trees mine.npz
+
     moesaic calibrate my_gemms.csv --what gemm --on l40s --out mine.toml
     """
     from ..base import unknown
@@ -38,7 +43,9 @@ def calibrate(
     from ..base.spec import dump
     from ..hardware.load import device
     from ..measured import import_table, load
+    from ..simulator.gpu.trees import save
     from ..sweeps.accuracy.calibrate import calibrate as run
+    from ..sweeps.accuracy.calibrate import correction
     from ..sweeps.accuracy.families import FAMILIES
 
     gpu = device(on)
@@ -50,3 +57,6 @@ def calibrate(
     fitted = run(rows, gpu, command=command, seed=seed, tell=show.say)
     write_text(out, dump(fitted))
     show.say(f"wrote {out}: {len(fitted.family)} kernel families")
+    if trees is not None:
+        save(correction(rows, gpu, fitted, seed), trees)
+        show.say(f"wrote {trees}")

@@ -37,6 +37,9 @@ def compare(
     constants: Annotated[
         Path | None, typer.Option(help="A file of `moesaic calibrate`, for the tile model.")
     ] = None,
+    trees: Annotated[
+        Path | None, typer.Option(help="A correction of `moesaic calibrate --trees`, beside them.")
+    ] = None,
     measured: Annotated[
         Path | None, typer.Option(help="A folder of imported tables, instead of those that ship.")
     ] = None,
@@ -81,6 +84,7 @@ def compare(
             folder=measured,
             cv=cv,
             constants=constants,
+            trees=trees,
             seed=seed,
             tell=show.say,
         )

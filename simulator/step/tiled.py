@@ -214,9 +214,9 @@ def _asked(operator: Operator, local: Ranks) -> Iterator[_Asked]:
         )
         yield _Asked("gemm", "gemm", ("",), operator.dtype, product, once)
     elif isinstance(shape, Routed):
-        words = ("-nongated", "") if shape.gated else ("nongated", "")
+        gate = "-nongated" if shape.gated else "nongated"
         experts = _expert_call(shape, operator.dtype, local)
-        yield _Asked("experts", "moe", words, operator.dtype, experts, once)
+        yield _Asked("experts", "moe", (gate, ""), operator.dtype, experts, once)
     elif isinstance(shape, Core):
         for kind, new in enumerate(shape.new):
             requests = shape.requests[kind, local]

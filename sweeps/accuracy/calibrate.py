@@ -12,6 +12,8 @@ from ...hardware import AnyDevice
 from ...measured import Measurements
 from ...simulator.gpu import AnyConstants, Fitted, limits
 from ...simulator.gpu.fitted import Family, Score
+from ...simulator.gpu.trees import Trees
+from .boosted import grow_correction
 from .families import families
 from .fit import LEAST_ROWS, fit, refits, unseen_shapes
 from .prediction import spread
@@ -57,6 +59,17 @@ def calibrate(
     return Fitted(
         gpu=device.name, data=table.provenance.source, command=command, family=tuple(made)
     )
+
+
+def correction(table: Measurements, device: AnyDevice, fitted: Fitted, seed: int = 0) -> Trees:
+    """The learned correction of constants that were fitted on a table, grown on the same rows.
+
+    Raises BadInput without LightGBM.
+    """
+    known = {family.name: family.constants for family in fitted.family}
+    rows = [one for one in families(table, device, seed) if one.family in known]
+    about = {"gpu": device.name, "kind": table.kind, "data": table.provenance.source}
+    return grow_correction([(one, known[one.family]) for one in rows], seed=seed, about=about)
 
 
 def _readable(constants: AnyConstants) -> AnyConstants:

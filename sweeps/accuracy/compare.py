@@ -140,6 +140,7 @@ def compare(
     folder: str | Path | None = None,
     cv: str = "",
     constants: str | Path | None = None,
+    trees: str | Path | None = None,
     seed: int = 0,
     tell: Tell = lambda line: None,
 ) -> Comparison:
@@ -148,11 +149,19 @@ def compare(
     what: one of KINDS; 'cpu' times MoE layers here and now, `on` is then this machine. folder:
     imported tables instead of the ones that ship. cv: what the model is refitted without before it
     predicts a row ('shape' or 'gpu'), or nothing. constants: a file of `moesaic calibrate` for the
-    tile model, instead of those that ship. tell: called with a line after each fitted family.
-    Raises BadInput for unknown names.
+    tile model, instead of those that ship; trees: a file of its correction. tell: called with a
+    line after each fitted family. Raises BadInput for unknown names.
     """
     made = compare_models(
-        what, on, [model], folder=folder, cv=cv, constants=constants, seed=seed, tell=tell
+        what,
+        on,
+        [model],
+        folder=folder,
+        cv=cv,
+        constants=constants,
+        trees=trees,
+        seed=seed,
+        tell=tell,
     )
     return next(made)
 
@@ -165,6 +174,7 @@ def compare_models(
     folder: str | Path | None = None,
     cv: str = "",
     constants: str | Path | None = None,
+    trees: str | Path | None = None,
     seed: int = 0,
     tell: Tell = lambda line: None,
 ) -> Iterator[Comparison]:
@@ -173,10 +183,10 @@ def compare_models(
         raise unknown("comparison", what, KINDS, key="--what")
     if seed < 0:
         raise BadInput("must not be negative", key="--seed", value=seed)
-    _check(models, cv, constants)
+    _check(models, cv, constants, trees)
     table = _table(what, on, folder)
     device = load_device(table.system)
-    for name, prediction in _predicted(models, cv, constants, table, device, seed, tell):
+    for name, prediction in _predicted(models, cv, constants, trees, table, device, seed, tell):
         yield Comparison(
             what=what,
             system=device.name,
@@ -195,8 +205,13 @@ def devices(what: str, on: str, folder: str | Path | None = None) -> list[str]:
     return ["" if on == "all" else on] if what == "cpu" else on.split(",")
 
 
-def _check(models: Sequence[str | Plain], cv: str, constants: str | Path | None) -> None:
-    """Raises BadInput for models that do not exist, or not with this cv or constants."""
+def _check(
+    models: Sequence[str | Plain],
+    cv: str,
+    constants: str | Path | None,
+    trees: str | Path | None,
+) -> None:
+    """Raises BadInput for models that do not exist, or not with this cv or these files."""
     if cv not in CROSS_VALIDATED:
         raise unknown("way to leave rows out", cv, [name for name in CROSS_VALIDATED if name])
     known = CROSS_VALIDATED[cv]
@@ -205,6 +220,8 @@ def _check(models: Sequence[str | Plain], cv: str, constants: str | Path | None)
             raise unknown("model", model, known, key="--model")
         if cv and not isinstance(model, str):
             raise BadInput("refits models of its own only", key="--cv", value=cv)
+    if trees is not None and constants is None:
+        raise BadInput("corrects constants: name their file with --constants", key="--trees")
     if constants is not None and (cv or list(models) != ["tile"]):
         raise BadInput("goes with --model tile, and without --cv", key="--constants")
 
@@ -213,6 +230,7 @@ def _predicted(
     models: Sequence[str | Plain],
     cv: str,
     constants: str | Path | None,
+    trees: str | Path | None,
     table: Measurements,
     device: AnyDevice,
     seed: int,
@@ -228,7 +246,8 @@ def _predicted(
         if cv == "gpu":
             yield "tile, unseen GPU", tile_unseen_gpus(table, device, seed, tell)
         elif constants is not None:
-            yield "tile, own constants", tile_with(constants)(table, device, seed, tell)
+            name = "tile, own constants" if trees is None else "tile+trees, own constants"
+            yield name, tile_with(constants, trees)(table, device, seed, tell)
         elif isinstance(model, str):
             yield model, MODELS[model](table, device, seed, tell)
         else:

@@ -13,6 +13,8 @@ from ...hardware.load import device as load_device
 from ...measured import Measurements, load, systems
 from ...simulator.gpu import Fitted, load_fitted, shipped
 from ...simulator.gpu.fitted import UNKNOWN
+from ...simulator.gpu.trees import Trees, load_trees
+from .boosted import corrected_s
 from .families import families
 from .fit import SAMPLE, fit, prior
 from .prediction import Model, Prediction, Tell, scattered, score, spread, within
@@ -28,32 +30,53 @@ def tile(table: Measurements, device: AnyDevice, seed: int, tell: Tell) -> Predi
     return _with_constants(table, device, shipped(device.name, table.kind), seed)
 
 
-def tile_with(constants: str | Path) -> Model:
-    """The tile model with the constants of a file that `moesaic calibrate` wrote."""
+def tile_with(constants: str | Path, trees: str | Path | None = None) -> Model:
+    """The tile model with the constants of a file that `moesaic calibrate` wrote, and with the
+    correction that it grew on them where one is named."""
     fitted = load_fitted(constants)
+    grown = load_trees(trees) if trees is not None else None
 
     def tile_with_file(table: Measurements, device: AnyDevice, seed: int, tell: Tell) -> Prediction:
-        if fitted.gpu != device.name:
-            raise BadInput(
-                f"holds constants of {fitted.gpu}; the table was timed on {device.name}",
-                file=constants,
-            )
-        return _with_constants(table, device, fitted, seed)
+        _require(fitted.gpu == device.name, fitted.gpu, device.name, constants)
+        if grown is not None:
+            made_for = f"{grown.about.get('kind')} on {grown.about.get('gpu')}"
+            wanted = f"{table.kind} on {device.name}"
+            _require(made_for == wanted, made_for, wanted, trees)
+        return _with_constants(table, device, fitted, seed, constants, grown)
 
     return tile_with_file
 
 
+def _require(holds: bool, found: str, wanted: str, file: str | Path | None) -> None:
+    if not holds:
+        raise BadInput(f"holds what was fitted for {found}; the table is of {wanted}", file=file)
+
+
 def _with_constants(
-    table: Measurements, device: AnyDevice, fitted: Fitted, seed: int
+    table: Measurements,
+    device: AnyDevice,
+    fitted: Fitted,
+    seed: int,
+    file: str | Path | None = None,
+    grown: Trees | None = None,
 ) -> Prediction:
     known = {family.name: family for family in fitted.family}
-    parts = []
+    parts, met = [], 0
     for rows in families(table, device, seed):
         family = known.get(rows.family)
-        seconds = rows.seconds(family.constants if family else prior(rows))
+        if family is not None:
+            kernel = str(type(family.constants).__struct_config__.tag)
+            _require(kernel == rows.kernel, f"{kernel} kernels", f"{rows.kernel} kernels", file)
+            met += 1
+        constants = family.constants if family else prior(rows)
+        if grown is not None and family is not None:
+            seconds = corrected_s(rows, constants, grown)
+        else:
+            seconds = rows.seconds(constants)
         score = family.unseen_shapes if family else None
-        factors = (score.low, score.high) if score else UNKNOWN
-        parts.append((rows.where, within(seconds, factors)))
+        parts.append((rows.where, within(seconds, (score.low, score.high) if score else UNKNOWN)))
+    if file is not None and not met:
+        raise BadInput("holds constants of none of the table's kernel families", file=file)
     return scattered(len(table), parts)
 
 

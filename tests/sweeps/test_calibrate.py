@@ -9,10 +9,15 @@ from moesaic.base.spec import dump
 from moesaic.hardware.load import device
 from moesaic.measured import Measurements, Provenance, load
 from moesaic.simulator.gpu import ExpertConstants, load_fitted
+from moesaic.simulator.gpu.fitted import FOLDER, Family, Fitted
+from moesaic.simulator.gpu.gemm import GemmConstants
+from moesaic.simulator.gpu.trees import save
 from moesaic.sweeps.accuracy import compare
-from moesaic.sweeps.accuracy.calibrate import calibrate
+from moesaic.sweeps.accuracy.calibrate import calibrate, correction
 from moesaic.sweeps.accuracy.families import dealt, families
 from moesaic.sweeps.accuracy.fit import LEAST_ROWS, fit, refits, unseen_shapes
+from moesaic.sweeps.accuracy.rows import family_names
+from moesaic.sweeps.accuracy.tile import _with_constants, tile_with
 
 L40S = device("l40s")
 
@@ -86,6 +91,43 @@ def test_a_file_of_constants_predicts_what_was_fitted(table, tmp_path):
     assert score.median_ape < 0.02
 
 
+def test_a_correction_is_grown_on_the_constants_and_read_back(table, tmp_path):
+    pytest.importorskip("lightgbm")
+    strange = (table["num_tokens"] > 64) & (table["num_tokens"] <= 512)
+    slow = table["latency_s"] * np.where(strange, 2.0, 1.0)
+    odd = msgspec.structs.replace(table, columns={**table.columns, "latency_s": slow})
+    (rows,) = families(odd, L40S)
+    family = Family(name=rows.family, constants=ExpertConstants())
+    fitted = Fitted(gpu="l40s", data="", command="", family=(family,))
+    file, trees = tmp_path / "mine.toml", tmp_path / "mine.npz"
+    file.write_text(dump(fitted))
+    save(correction(odd, L40S, fitted), trees)
+
+    def error(model):
+        made = model(odd, L40S, 0, print)
+        return np.abs(made.seconds / odd["latency_s"] - 1).mean()
+
+    assert error(tile_with(file, trees)) < 0.6 * error(tile_with(file))
+    with pytest.raises(BadInput, match="moe on l40s"):
+        tile_with(file, trees)(load("gemm", "l40s"), L40S, 0, print)
+
+
+def test_constants_of_other_kernels_gpus_or_families_are_refused(table):
+    shipped_file = FOLDER / "gemm" / "l40s.toml"
+    with pytest.raises(BadInput, match="none of the table's"):
+        tile_with(shipped_file)(table, L40S, 0, print)
+    with pytest.raises(BadInput, match="fitted for l40s"):
+        tile_with(shipped_file)(table, device("h100-sxm"), 0, print)
+    wrong = Fitted(
+        gpu="l40s",
+        data="",
+        command="",
+        family=(Family(name=family_names(table)[0], constants=GemmConstants()),),
+    )
+    with pytest.raises(BadInput, match="gemm kernels"):
+        _with_constants(table, L40S, wrong, 0)
+
+
 def test_too_few_rows_are_refused_with_the_number_needed(table):
     few = table.take(np.arange(LEAST_ROWS - 1))
     (rows,) = families(few, L40S)
@@ -103,16 +145,16 @@ def test_a_family_of_one_shape_is_predicted_by_the_prior(table):
 
 
 def test_what_the_tile_model_cannot_predict_is_refused():
-    gemm = Measurements(
-        kind="gemm",
+    comm = Measurements(
+        kind="comm",
         system="l40s",
-        columns={name: np.ones(3) for name in ("m", "n", "k", "latency_s")},
+        columns={name: np.ones(3) for name in ("num_gpus", "latency_s")},
         provenance=Provenance(source="made here"),
         evidence="measured-here",
     )
-    with pytest.raises(BadInput, match="gemm"):
-        list(families(gemm, L40S))
-    with pytest.raises(BadInput, match="tile by shape"):
+    with pytest.raises(BadInput, match="comm"):
+        families(comm, L40S)
+    with pytest.raises(BadInput, match="boosted"):
         compare("moe", "h100-sxm", "roofline", cv="shape")
 
 
