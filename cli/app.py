@@ -24,7 +24,7 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command("simulate", "a step in time on every device: a timeline for Perfetto"),
     "fpga": Command("fpga", "published FPGA accelerators: list, estimate"),
     "place": Command("place", "where experts live: solve, check, compare"),
-    "kernel": Command("kernel", "real CUDA kernels: list, build, check"),
+    "kernel": Command("kernel", "CUDA kernels: list, build, check; thread blocks in time: blocks"),
     "compare": Command("compare", "predictions held against measurements, signed errors"),
     "calibrate": Command("calibrate", "constants of the tile model from measurements"),
     "run": Command("run", "a whole study: STUDY.toml in, report out"),

@@ -1,4 +1,4 @@
-"""moesaic kernel: the CUDA kernels and what the compiler makes of them."""
+"""moesaic kernel: the CUDA kernels, what the compiler makes of them, and blocks in time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import typer
 
 from ..base import BadInput
 from . import show
+from .blocks import blocks
 
-app = typer.Typer(no_args_is_help=True, help="Real CUDA kernels, compiled without a GPU.")
+app = typer.Typer(
+    no_args_is_help=True, help="CUDA kernels compiled without a GPU, and thread blocks in time."
+)
 
 
 @app.command("list")
@@ -98,6 +101,9 @@ def check(
         show.table(name, ("configuration", "arch", "error", "verdict"), rows, note)
     if any(one.error is not None and not one.ok for one in results):
         raise typer.Exit(1)
+
+
+app.command()(blocks)
 
 
 def _assignments(changes: list[str]) -> dict[str, int]:
