@@ -24,7 +24,7 @@ def calibrate(
         str, typer.Option(help="What the table holds: moe, gemm or attention.")
     ] = "moe",
     trees: Annotated[
-        Path | None, typer.Option(help="Also grow a correction and write it here (.npz).")
+        Path | None, typer.Option(help="Also grow a correction and write it here (Parquet).")
     ] = None,
     seed: int = 0,
 ) -> None:
@@ -34,7 +34,7 @@ def calibrate(
 
     moesaic calibrate my_timings.csv --on l40s --out mine.toml
 
-    moesaic calibrate my_timings.csv --on l40s --out mine.toml --trees mine.npz
+    moesaic calibrate my_timings.csv --on l40s --out mine.toml --trees mine.parquet
 
     moesaic calibrate my_gemms.csv --what gemm --on l40s --out mine.toml
     """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...base import BadInput, number_format
-from .fitted import UNKNOWN, Family, shipped, shipped_gpus
+from .fitted import UNKNOWN, Family, format_of, shipped, shipped_gpus
 from .kernels import KERNELS, AnyConstants
 
 BACKENDS = ("trtllm", "sglang", "vllm")
@@ -56,8 +56,8 @@ def choose(
 
 
 def _runs(family: str, framework: str, dtype: str) -> bool:
-    parts = family.split("/")
-    return parts[0] == framework and number_format(parts[2]) == number_format(dtype)
+    same = number_format(format_of(family)) == number_format(dtype)
+    return same and family.startswith(f"{framework}/")
 
 
 def _holds(family: str, word: str) -> bool:

@@ -53,6 +53,13 @@ class Fitted(Spec, frozen=True, kw_only=True):
         return [family.name for family in self.family]
 
 
+def format_of(family: str) -> str:
+    """The number format in a family's name: its last part, or for attention the one before that of
+    the cache. (Some frameworks name kernels with slashes of their own.)"""
+    before, _, _ = family.partition("/kv-")
+    return before.rpartition("/")[2]
+
+
 FOLDER = Path(__file__).parent / "shipped"
 """The files that ship: <kind of table>/<gpu>.toml."""
 

@@ -19,14 +19,16 @@ from ..gpu import ExpertCall, ExpertLoad, Machine, every_slot
 from ..gpu.attention import AttentionCall
 from ..gpu.choice import choose
 from ..gpu.gemm import Gemm
-from ..gpu.ladder import COLD, FLOOR, REASONS, TILES, at_ends, ladder
+from ..gpu.ladder import COLD, EFFICIENCY, FLOOR, REASONS, TILES, at_ends, ladder
+from ..gpu.stream import OPERATORS, StreamCall, StreamConstants, stream_terms
 from ..gpu.tiles import rank_load
 
 Floats = NDArray[np.float64]
 Ranks = NDArray[np.int64]
 
-STREAM_S = 2e-6
-"""Launch and drain of an operator that only moves bytes: a short kernel within a CUDA graph."""
+STREAMS = {"norm": "layer-norm", "embedding": "embedding"}
+"""Part of the model -> the operator whose constants its bytes are moved with; others get middling
+ones."""
 MOST_PACKED_HEADS = 32
 """TensorRT-LLM decodes groups of 2 to 32 heads by tiles, others head by head (read off the recorded
 tables)."""
@@ -109,7 +111,7 @@ def _spent(table: OperatorTable, system: System, price: Price, backend: str) -> 
         for same in _by_device(system, ranks):
             key = (id(operator.shape), operator.dtype, int(same[0]))
             if operator.shape is None:
-                priced = _Priced({FLOOR: np.full(same.size, STREAM_S)}, np.ones((2, 1)), {})
+                priced = _streamed(table, i, system.devices[same[0]], same)
             elif key in memo:
                 priced = memo[key]
             else:
@@ -143,11 +145,8 @@ def _book(
     for reason, values in priced.seconds.items():
         beyond[reason][i, ranks] = values
     whole = np.asarray(sum(priced.seconds.values()))
-    shape = table.operators[i].shape
-    if shape is None:
-        whole = whole + price.total[i, ranks]
-    else:
-        beyond[TILES][i, ranks] -= _roofline_s(table, price, i)[ranks]
+    rest = EFFICIENCY if table.operators[i].shape is None else TILES
+    beyond[rest][i, ranks] -= _roofline_s(table, price, i)[ranks]
     spread = (priced.factors - 1) * whole
     total = price.total[i, ranks] + sum(values[i, ranks] for values in beyond.values())
     low[i, ranks], high[i, ranks] = total + spread
@@ -177,6 +176,20 @@ def _by_device(system: System, ranks: Ranks) -> Iterator[Ranks]:
     kinds = np.array([id(system.devices[rank]) for rank in ranks])
     for kind in dict.fromkeys(kinds.tolist()):
         yield ranks[kinds == kind]
+
+
+def _streamed(table: OperatorTable, i: int, device: AnyDevice, ranks: Ranks) -> _Priced:
+    """An operator that only moves bytes; its rows are the tokens of a replica."""
+    operator = table.operators[i]
+    moved = table.activation_bytes[i] + table.weight_bytes[i] + table.kv_bytes[i]
+    call = StreamCall(
+        moved_bytes=np.maximum(moved[ranks], 1.0),
+        rows=max(1.0, table.tokens * table.tp / table.stage_devices),
+    )
+    constants = OPERATORS.get(STREAMS.get(operator.part, ""), StreamConstants())
+    terms = stream_terms(call, Machine.of(device, operator.dtype), constants)
+    seconds = {FLOOR: terms["launch"], EFFICIENCY: terms["stream"] + terms["few_rows"]}
+    return _Priced(seconds, np.ones((2, ranks.size)), {})
 
 
 def _priced(operator: Operator, device: AnyDevice, local: Ranks, backend: str) -> _Priced:

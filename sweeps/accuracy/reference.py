@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...measured import Measurements
 from ...simulator.gpu import ExpertCall
 from ...simulator.gpu.attention import AttentionCall
-from ...simulator.gpu.correction import FAMILY, FEATURES, columns
+from ...simulator.gpu.correction import FAMILY, FEATURES, Features, columns
 from ...simulator.gpu.gemm import Gemm
 from .boosted import MOST_ROWS, grow
 from .families import FOLDS
@@ -21,13 +21,17 @@ from .rows import Rows
 
 Floats = NDArray[np.float64]
 
+TILED = ("padding", "waves", "last wave")
+"""How the names of features begin that count tiles."""
+
 
 def boosted(table: Measurements, families: list[Rows], seed: int) -> Prediction:
     """Seconds of every row by trees that were grown without its shape.
 
-    They see all that the learned correction sees of a call (the busiest rank's load, padding,
-    waves, operands beside the cache, the family), save what the tile model itself computed; in its
-    place the two sides of the roofline. (The tables' own columns beside these gain nothing.)
+    They see what the learned correction sees of a call (the busiest rank's load, operands beside
+    the cache, the family), save tiles and what the tile model computed; in their place the two
+    sides of the roofline. (Tile counts make such trees worse on most GPUs, the tables' own columns
+    no better.)
     """
     measured = table["latency_s"].astype(float)
     features, names = _inputs(table, families)
@@ -52,14 +56,17 @@ def boosted(table: Measurements, families: list[Rows], seed: int) -> Prediction:
 
 def _inputs(table: Measurements, families: list[Rows]) -> tuple[Floats, list[str]]:
     """`[rows, features]` and the features' names."""
-    seen = [
-        {**FEATURES[rows.kernel](rows.asked, rows.machine), **_roofline(rows)} for rows in families
-    ]
+    seen = [{**_sizes(rows), **_roofline(rows)} for rows in families]
     names = [*seen[0], *(FAMILY + rows.family for rows in families)]
     inputs = np.zeros((len(table), len(names)))
     for rows, one in zip(families, seen, strict=True):
         inputs[rows.where] = columns({**one, FAMILY + rows.family: np.ones(1)}, names)
     return inputs, names
+
+
+def _sizes(rows: Rows) -> Features:
+    found = FEATURES[rows.kernel](rows.asked, rows.machine)
+    return {name: one for name, one in found.items() if not name.startswith(TILED)}
 
 
 def _roofline(rows: Rows) -> dict[str, Floats]:

@@ -12,7 +12,7 @@ from ...hardware import AnyDevice
 from ...hardware.load import device as load_device
 from ...measured import Measurements, load, systems
 from ...simulator.gpu import Fitted, load_fitted, shipped
-from ...simulator.gpu.fitted import UNKNOWN
+from ...simulator.gpu.fitted import UNKNOWN, format_of
 from ...simulator.gpu.trees import Trees, load_trees
 from .boosted import corrected_s
 from .families import families
@@ -152,4 +152,4 @@ def _versions(table: Measurements, rows: Rows) -> frozenset[str]:
 
 
 def _dtype(rows: Rows) -> str:
-    return rows.family.split("/")[2]
+    return format_of(rows.family)

@@ -99,7 +99,7 @@ def test_a_correction_is_grown_on_the_constants_and_read_back(table, tmp_path):
     (rows,) = families(odd, L40S)
     family = Family(name=rows.family, constants=ExpertConstants())
     fitted = Fitted(gpu="l40s", data="", command="", family=(family,))
-    file, trees = tmp_path / "mine.toml", tmp_path / "mine.npz"
+    file, trees = tmp_path / "mine.toml", tmp_path / "mine.parquet"
     file.write_text(dump(fitted))
     save(correction(odd, L40S, fitted), trees)
 
