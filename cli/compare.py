@@ -65,23 +65,39 @@ def compare(
 
     moesaic compare --what cpu --out report
     """
+    models = model.split(",") if model else None
+    found = _compared(what, on, models, measured, cv, constants, trees, seed)
+    _show([(one, _rows(one, by)) for one in found], json, out)
+    for one in {one.system: one for one in found}.values() if why else ():
+        _why(one, seed)
+
+
+def _compared(
+    what: str,
+    on: str,
+    models: list[str] | None,
+    folder: Path | None,
+    cv: str,
+    constants: Path | None,
+    trees: Path | None,
+    seed: int,
+) -> list[Comparison]:
+    """Every model on every table; without models, those that can be learnt again, or the bound."""
     from ..sweeps.accuracy.compare import CROSS_VALIDATED, compare_models, devices
 
-    models = model.split(",") if model else ["roofline"]
-    if cv and not model:
-        models = list(CROSS_VALIDATED.get(cv, ()))
-    kinds = what.split(",")
-    if "cpu" in kinds and len(kinds) > 1:
-        raise BadInput("is timed here: ask for it alone", key="--what", value=what)
-    found = [
+    if "cpu" in what and what != "cpu":
+        raise BadInput("cpu is timed here: ask for it alone", key="--what", value=what)
+    if models is None:
+        models = list(CROSS_VALIDATED.get(cv, ())) if cv else ["roofline"]
+    return [
         comparison
-        for kind in kinds
-        for device in devices(kind, on, measured)
+        for kind in what.split(",")
+        for gpu in devices(kind, on, folder)
         for comparison in compare_models(
             kind,
-            device,
+            gpu,
             models,
-            folder=measured,
+            folder=folder,
             cv=cv,
             constants=constants,
             trees=trees,
@@ -89,9 +105,6 @@ def compare(
             tell=show.say,
         )
     ]
-    _show([(one, _rows(one, by)) for one in found], json, out)
-    for one in {one.system: one for one in found}.values() if why else ():
-        _why(one, seed)
 
 
 def _why(comparison: Comparison, seed: int) -> None:

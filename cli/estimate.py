@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,29 +55,21 @@ def estimate(
     found, system = q.model_of(model, weights), q.system_of(on)
     split = q.split_of(tp, dp, ep, pp)
     prefill = prefill or (found.image_tokens or 0) * (batch == "0")
-    asked = q.numbers(batch, "--batch")
-    results: list[tuple[int, Estimate]] = []
-    for requests in asked:
+
+    def priced(requests: int) -> Estimate:
         if not requests and not prefill:
             raise BadInput("computes no token: give --batch or --prefill")
-        step = make_step(found, batch=requests, context=context, prefill=prefill)
-        try:
-            result = ask(
-                found,
-                step,
-                system,
-                parallel=split,
-                detail=detail,
-                kernels=kernels,
-                ignore_capacity=ignore_capacity,
-            )
-        except BadInput as fault:
-            # Among several batches, one that does not fit leaves the others' answers standing.
-            if requests == asked[-1] and not results:
-                raise
-            show.say(f"batch {requests} left out: {fault}")
-        else:
-            results.append((requests, result))
+        return ask(
+            found,
+            make_step(found, batch=requests, context=context, prefill=prefill),
+            system,
+            parallel=split,
+            detail=detail,
+            kernels=kernels,
+            ignore_capacity=ignore_capacity,
+        )
+
+    results = _each(q.numbers(batch, "--batch"), priced)
     data = [_plain(found, on, requests, result) for requests, result in results]
     if out is not None:
         show.save_json(out, data)
@@ -84,6 +77,19 @@ def estimate(
         show.json(data)
         return
     _print(found, on, f"context {context}, prefill {prefill}", results, why)
+
+
+def _each(batches: list[int], priced: Callable[[int], Estimate]) -> list[tuple[int, Estimate]]:
+    """Estimates of several batches; one that does not fit leaves the others' answers standing."""
+    results: list[tuple[int, Estimate]] = []
+    for requests in batches:
+        try:
+            results.append((requests, priced(requests)))
+        except BadInput as fault:
+            if requests == batches[-1] and not results:
+                raise
+            show.say(f"batch {requests} left out: {fault}")
+    return results
 
 
 def _plain(model: MoEModel, on: str, requests: int, result: Estimate) -> dict[str, Any]:
