@@ -31,7 +31,8 @@ def test_compare_writes_a_report(capsys, tmp_path):
     words = ["compare", "--what", "gemm", "--on", "l40s", "--json", "--out", str(tmp_path / "out")]
     json.loads(answered(capsys, *words))
     files = {path.name for path in (tmp_path / "out").iterdir()}
-    assert files == {"index.html", "report.md", "results.json", "gemm-l40s.png"}
+    pictures = {"gemm-l40s-roofline.png", "gemm-l40s-roofline-map.png"}
+    assert files == {"index.html", "report.md", "results.json", *pictures}
 
 
 def test_estimate_as_json_sums_to_its_seconds(capsys, tmp_path):
