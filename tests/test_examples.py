@@ -26,6 +26,15 @@ def test_why_is_it_slow_names_the_limiter_and_its_largest_reasons():
     assert shares == sorted(shares, reverse=True)
 
 
+def test_gpu_kernels_takes_longer_than_the_bound_and_names_the_family():
+    first, second, *reasons, family = printed("gpu_kernels.py").splitlines()
+    best, whole = (float(re.findall(r"([\d.]+) ms", line)[0]) for line in (first, second))
+    assert best < whole < 4 * best
+    assert "(simulated)" in second
+    assert sum("launch floor" in reason for reason in reasons) >= 1
+    assert family.startswith("experts priced as trtllm/")
+
+
 def test_placement_api_writes_a_better_map_that_holds_every_expert(tmp_path):
     out = tmp_path / "map.json"
     before, after = re.findall(r"at ([\d.]+) of", printed("placement_api.py", str(out)))
