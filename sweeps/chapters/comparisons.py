@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from ...base import Evidence
 from ..accuracy import Comparison, ErrorRow, compare
 from ..report.section import Section, Table
 from .question import Chapter
@@ -58,9 +59,9 @@ def overview(comparisons: list[Comparison]) -> Section:
         for one in comparisons
         for row in one.by_band()
     ]
-    evidence = dict.fromkeys(
-        word for one in comparisons for word in (one.predicted_evidence, one.measured_evidence)
-    )
+    evidence: dict[Evidence, None] = {}
+    for one in comparisons:
+        evidence |= {one.predicted_evidence: None, one.measured_evidence: None}
     return Section(
         name="overview",
         title="All of them",

@@ -50,6 +50,7 @@ def test_the_reasons_add_up_and_lie_above_the_bound(name, on, split, load):
     assert whole.seconds > bound.seconds
     assert whole.evidence == "simulated"
     assert any(key.endswith(tuple(REASONS)) for key in whole.why)
+    assert whole.interval_s is not None
     low, high = whole.interval_s
     assert low < whole.seconds < high
 
