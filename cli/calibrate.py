@@ -38,7 +38,7 @@ def calibrate(
 
     moesaic calibrate my_gemms.csv --what gemm --on l40s --out mine.toml
     """
-    from ..base import unknown
+    from ..base import BadInput, unknown
     from ..base.files import write_text
     from ..base.spec import dump
     from ..hardware.load import device
@@ -49,6 +49,13 @@ def calibrate(
     from ..sweeps.accuracy.families import FAMILIES
 
     gpu = device(on)
+    if seed < 0:
+        raise BadInput("must not be negative", key="--seed", value=seed)
+    if trees is not None and trees.resolve() == out.resolve():
+        raise BadInput("must be another file than --out", key="--trees", value=trees)
+    for file in filter(None, (out, trees)):
+        if file.is_dir() or not file.parent.is_dir():
+            raise BadInput("must name a file in a folder that exists", file=file)
     if what not in FAMILIES:
         raise unknown("kind of table with a tile model", what, FAMILIES, key="--what")
     rows = load(what, on) if table is None else import_table(table, what, on)

@@ -65,11 +65,12 @@ def compare(
 
     moesaic compare --what cpu --out report
     """
+    if why and (constants is not None or "moe" not in what.split(",")):
+        raise BadInput("is told of moe tables, by the constants that ship", key="--why")
     models = model.split(",") if model else None
     found = _compared(what, on, models, measured, cv, constants, trees, seed)
-    _show([(one, _rows(one, by)) for one in found], json, out)
-    for one in {one.system: one for one in found}.values() if why else ():
-        _why(one, seed)
+    reasons = _why(found, seed) if why else {}
+    _show([(one, _rows(one, by)) for one in found], reasons, json, out)
 
 
 def _compared(
@@ -107,16 +108,26 @@ def _compared(
     ]
 
 
-def _why(comparison: Comparison, seed: int) -> None:
+def _why(found: list[Comparison], seed: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Device -> reason -> band -> mean share of the measured time of its MoE layers."""
     from ..hardware.load import device
     from ..sweeps.accuracy.why import reasons_of, shares
 
-    found = shares(comparison, reasons_of(comparison.table, device(comparison.system), seed))
+    return {
+        one.system: shares(one, reasons_of(one.table, device(one.system), seed))
+        for one in {one.system: one for one in found if one.what == "moe"}.values()
+    }
+
+
+def _show_why(on: str, found: dict[str, dict[str, float]]) -> None:
     bands = list(next(iter(found.values())))
     rows = [[reason, *(f"{part[band]:+.1%}" for band in bands)] for reason, part in found.items()]
     rows.append(["sum", *(f"{sum(part[band] for part in found.values()):.1%}" for band in bands)])
-    note = "mean shares of the measured time; by the tile model with the constants that ship"
-    show.table(f"Why, {comparison.what} on {comparison.system}", ["reason", *bands], rows, note)
+    note = (
+        "mean shares of the measured time; simulated, by the constants that ship; negative: the "
+        "step before counts too much (loads dealt evenly touch most experts, caches save bytes)"
+    )
+    show.table(f"Why, moe on {on}", ["reason", *bands], rows, note)
 
 
 def _rows(comparison: Comparison, by: str) -> list[ErrorRow]:
@@ -126,7 +137,12 @@ def _rows(comparison: Comparison, by: str) -> list[ErrorRow]:
     return rows
 
 
-def _show(found: list[tuple[Comparison, list[ErrorRow]]], json: bool, out: Path | None) -> None:
+def _show(
+    found: list[tuple[Comparison, list[ErrorRow]]],
+    reasons: dict[str, dict[str, dict[str, float]]],
+    json: bool,
+    out: Path | None,
+) -> None:
     from ..sweeps.chapters.comparisons import COLUMNS, comparison_sections, error_cells, overview
     from ..sweeps.report import write
 
@@ -137,7 +153,7 @@ def _show(found: list[tuple[Comparison, list[ErrorRow]]], json: bool, out: Path 
         title = "Predictions against measurements" if len(found) > 1 else sections[0].title
         show.say(f"wrote {write(out, title, sections)}")
     if json:
-        data = [_plain(comparison, rows) for comparison, rows in found]
+        data = [{**_plain(one, rows), **_why_of(one, reasons)} for one, rows in found]
         show.json(data if len(data) > 1 else data[0])
         return
     for comparison, rows in found:
@@ -151,6 +167,8 @@ def _show(found: list[tuple[Comparison, list[ErrorRow]]], json: bool, out: Path 
             )
         title = f"{comparison.what} on {comparison.system}: {comparison.model} against measurements"
         show.table(title, COLUMNS, [error_cells(row) for row in rows], note)
+    for on, shares in reasons.items():
+        _show_why(on, shares)
 
 
 def _plain(comparison: Comparison, rows: list[ErrorRow]) -> dict[str, object]:
@@ -162,3 +180,10 @@ def _plain(comparison: Comparison, rows: list[ErrorRow]) -> dict[str, object]:
         "measured": comparison.measured_evidence,
         "errors": rows,
     }
+
+
+def _why_of(
+    comparison: Comparison, reasons: dict[str, dict[str, dict[str, float]]]
+) -> dict[str, object]:
+    told = comparison.what == "moe" and comparison.system in reasons
+    return {"why": reasons[comparison.system]} if told else {}

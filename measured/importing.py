@@ -39,6 +39,7 @@ def import_table(
     }
     if not len(next(iter(columns.values()))):
         raise BadInput("holds no rows", file=path)
+    _require_whole_shares(columns, path)
     return Measurements(
         kind=kind,
         system=system,
@@ -46,6 +47,24 @@ def import_table(
         provenance=Provenance(source=source or path.name, licence=licence),
         evidence="measured-published",
     )
+
+
+WHOLE_SHARES = (("inter", "tp"), ("num_experts", "ep"), ("num_heads", "num_kv_heads"))
+"""Columns of which the first is split over the second: nothing may be left over."""
+
+
+def _require_whole_shares(columns: dict[str, Array], path: Path) -> None:
+    """Refuses rows that no device could have run, with the first of them."""
+    wrong = {
+        f"{whole} must be a multiple of {parts}": columns[whole] % columns[parts] != 0
+        for whole, parts in WHOLE_SHARES
+        if whole in columns and parts in columns
+    }
+    if "topk" in columns:
+        wrong["topk must not exceed num_experts"] = columns["topk"] > columns["num_experts"]
+    for what, rows in wrong.items():
+        if rows.any():
+            raise BadInput(what, file=path, key=f"row {int(np.argmax(rows)) + 1}")
 
 
 def _named(given: Iterable[str], schema: dict[str, Column], path: Path) -> dict[str, str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -61,7 +63,7 @@ def lines(kind: str, gpu: str, cv: str) -> list[Line]:
     name = content_hash(f"{kind} {gpu} {cv}".encode() + code)
     kept = cache_folder("accuracy") / f"{name}.json"
     if kept.exists():
-        return msgspec.json.decode(kept.read_bytes(), type=list[Line])
+        return [read(one) for one in msgspec.json.decode(kept.read_bytes())]
     models = CROSS_VALIDATED[cv] if cv else ("roofline",)
     found = [
         Line(kind, gpu, one.model, row)
@@ -70,6 +72,12 @@ def lines(kind: str, gpu: str, cv: str) -> list[Line]:
     ]
     write_text(kept, msgspec.json.encode(found).decode())
     return found
+
+
+def read(kept: dict[str, Any]) -> Line:
+    """A line as it was kept; JSON has null for what has no number."""
+    row = {key: math.nan if value is None else value for key, value in kept["row"].items()}
+    return msgspec.convert({**kept, "row": row}, Line)
 
 
 def everything() -> Iterator[Line]:

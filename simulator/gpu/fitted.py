@@ -23,6 +23,11 @@ class Score(Spec, frozen=True, kw_only=True):
     low: NonNegative
     high: NonNegative
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low > self.high:
+            raise ValueError(f"`low` must not exceed `high` {self.high!r}, got {self.low!r}")
+
 
 class Family(Spec, frozen=True, kw_only=True):
     """A kernel family, 'backend/kernel_source/dtype', its constants, and how well they did on
@@ -41,6 +46,13 @@ class Fitted(Spec, frozen=True, kw_only=True):
     data: str
     command: str
     family: tuple[Family, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.names()
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"`family` must name each family once, got {twice[0]!r} twice")
 
     def constants(self, name: str) -> AnyConstants:
         """The constants of a family; raises BadInput with the nearest names."""

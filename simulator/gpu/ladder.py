@@ -28,7 +28,7 @@ REASONS = (FLOOR, TRAFFIC, EFFICIENCY, CACHE, WAVES, TILES)
 
 LEAST, MOST = "least", "most"
 
-IDEALS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
+IDEALS: dict[str, tuple[tuple[str, dict[str, str | float]], ...]] = {
     "experts": (
         (FLOOR, {"launch_s": LEAST, "expert_s": LEAST, "wave_s": LEAST}),
         (TRAFFIC, {"row_traffic": LEAST, "group_traffic": LEAST, "product_traffic": LEAST}),
@@ -40,7 +40,7 @@ IDEALS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
                 "depth_half": LEAST,
                 "dram_share": MOST,
                 "overlap": MOST,
-                "ungated_rate": MOST,
+                "ungated_rate": 1.0,
             },
         ),
         (CACHE, {"cache_share": MOST, "miss_share": LEAST}),
@@ -73,18 +73,25 @@ IDEALS: dict[str, tuple[tuple[str, dict[str, str]], ...]] = {
         (WAVES, {"wave_softness": MOST}),
     ),
 }
-"""By kind of kernel: what to take away, and which constants go to which end of their range."""
+"""By kind of kernel: what to take away, and which constants go to an end of their range or to a
+number."""
 
 
-COLD = {"gemm": {"weight_copies": MOST}, "attention": {"resident_share": LEAST}}
+COLD: dict[str, dict[str, str | float]] = {
+    "gemm": {"weight_copies": MOST},
+    "attention": {"resident_share": LEAST},
+}
 """Constants of a kernel whose weights and keys the cache cannot hold from the call before, since
 other layers run in between."""
 
 
-def at_ends(constants: AnyConstants, ends: Mapping[str, str]) -> AnyConstants:
-    """The constants with some of them at one end of their range, LEAST or MOST."""
+def at_ends(constants: AnyConstants, ends: Mapping[str, str | float]) -> AnyConstants:
+    """The constants with some of them at one end of their range, LEAST or MOST, or at a number."""
     ranges = limits(type(constants))
-    moved = {name: ranges[name][end == MOST] for name, end in ends.items()}
+    moved = {
+        name: end if isinstance(end, float) else ranges[name][end == MOST]
+        for name, end in ends.items()
+    }
     return msgspec.structs.replace(constants, **moved)
 
 

@@ -10,18 +10,9 @@ from ...roofline import Efficiency, Estimate, OperatorTable, bound, fit, operato
 from ...workload import ExpertMap, MoEModel, Parallel, Step
 from .tiled import tile
 
-Pricing = Callable[[OperatorTable, System, Efficiency | None, str], Estimate]
+Pricing = Callable[[OperatorTable, System, Efficiency | None], Estimate]
 
-
-def _bound(
-    table: OperatorTable, system: System, efficiency: Efficiency | None, kernels: str
-) -> Estimate:
-    if kernels:
-        raise BadInput("goes with --detail tile", key="--kernels", value=kernels)
-    return bound(table, system, efficiency)
-
-
-DETAILS: dict[str, Pricing] = {"bound": _bound, "tile": tile}
+DETAILS: dict[str, Pricing] = {"bound": bound, "tile": tile}
 """How closely a step is looked at. 'bound': the roofline of every operator. 'tile': GPU kernels by
 their tiles, with constants fitted on measurements."""
 
@@ -46,8 +37,12 @@ def estimate(
     """
     if detail not in DETAILS:
         raise unknown("detail", detail, DETAILS, key="--detail")
+    if kernels and detail != "tile":
+        raise BadInput("goes with --detail tile", key="--kernels", value=kernels)
     parallel = parallel or Parallel()
     table = operators(model, step, system, parallel, expert_map)
     if not ignore_capacity:
         fit(model, table, system, parallel, expert_map).demand(system)
-    return DETAILS[detail](table, system, efficiency, kernels)
+    if kernels:
+        return tile(table, system, efficiency, kernels)
+    return DETAILS[detail](table, system, efficiency)

@@ -29,6 +29,7 @@ Ranks = NDArray[np.int64]
 STREAMS = {"norm": "layer-norm", "embedding": "embedding"}
 """Part of the model -> the operator whose constants its bytes are moved with; others get middling
 ones."""
+MOST_TOKENS = 10_000_000
 MOST_PACKED_HEADS = 32
 """TensorRT-LLM decodes groups of 2 to 32 heads by tiles, others head by head (read off the recorded
 tables)."""
@@ -69,8 +70,8 @@ def tile(
     """The time of a step whose products, routed experts and attention run at the tile models' pace.
 
     Constants are those of the family that `backend` runs ('' for the first framework measured on
-    the GPU), or the prior. What only moves bytes takes its roofline and a launch; collectives are
-    those of the bound. `why` holds the roofline's terms and, beside them, what each effect adds;
+    the GPU), or the prior. What only moves bytes is priced as a stream; collectives are those of
+    the bound. `why` holds the roofline's terms and, beside them, what each effect adds;
     `interval_s` takes the errors of all kernels as alike, so it is wide. Raises BadInput for
     devices that are no GPU and for an Efficiency, which shapes the bound.
     """
@@ -272,6 +273,12 @@ def _expert_call(shape: Routed, dtype: str, local: Ranks) -> ExpertCall:
     form, rank = number_format(dtype), local // shape.each
     held = np.bincount(shape.rank).astype(float)
     once = np.ones(local.size)
+    if shape.tokens > MOST_TOKENS:
+        raise BadInput(
+            f"prices at most {MOST_TOKENS:,} tokens of a step by tiles",
+            key="step",
+            value=shape.tokens,
+        )
     drawn_from = None if shape.counted else shape.tokens
     load = rank_load(shape.rank, shape.loads, shape.touched, drawn_from, held.size)
     load = ExpertLoad(

@@ -13,7 +13,7 @@ from ...measured import Measurements
 from ...simulator.gpu import AnyConstants, Fitted, limits
 from ...simulator.gpu.fitted import Family, Score
 from ...simulator.gpu.trees import Trees
-from .boosted import grow_correction
+from .boosted import CORRECTION, grow_correction
 from .families import families
 from .fit import LEAST_ROWS, fit, refits, unseen_shapes
 from .prediction import spread
@@ -68,6 +68,11 @@ def correction(table: Measurements, device: AnyDevice, fitted: Fitted, seed: int
     """
     known = {family.name: family.constants for family in fitted.family}
     rows = [one for one in families(table, device, seed) if one.family in known]
+    least = 2 * CORRECTION.min_data_in_leaf
+    if sum(map(len, rows)) < least:
+        raise BadInput(
+            f"holds {sum(map(len, rows))} rows; a correction needs at least {least}", key="--trees"
+        )
     about = {"gpu": device.name, "kind": table.kind, "data": table.provenance.source}
     return grow_correction([(one, known[one.family]) for one in rows], seed=seed, about=about)
 

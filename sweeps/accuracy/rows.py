@@ -79,12 +79,14 @@ def joined(parts: Sequence[Rows]) -> Rows:
 
 
 def _joined(parts: Sequence[T], sizes: Sequence[int]) -> T:
-    """Arrays one after another; a number, which may differ from part to part, as such an array."""
+    """Arrays one after another; a number that differs from part to part as such an array."""
     changed: dict[str, Any] = {}
     for name in parts[0].__struct_fields__:
         values = [getattr(part, name) for part in parts]
         if isinstance(values[0], msgspec.Struct):
             changed[name] = _joined(values, sizes)
+        elif isinstance(values[0], float) and len(set(values)) == 1:
+            continue
         elif isinstance(values[0], np.ndarray | float):
             arrays = [
                 value if isinstance(value, np.ndarray) else np.full(size, value)

@@ -85,7 +85,8 @@ def tile_unseen_gpus(table: Measurements, device: AnyDevice, seed: int, tell: Te
 
     A kernel family that other GPUs ran too takes one set of constants fitted on all of them, or on
     those that ran the same version where there are any. One that none ran takes constants fitted
-    on all kernels of its number format, else of all. Only the device's data sheet is its own.
+    on all kernels of its number format, or the prior where there are none. Only the device's data
+    sheet is its own. The interval is that of the rows that were fitted: between GPUs it is narrow.
     """
     elsewhere = _elsewhere(table.kind, device, seed)
     parts = []
@@ -94,16 +95,24 @@ def tile_unseen_gpus(table: Measurements, device: AnyDevice, seed: int, tell: Te
         same = [one for one in elsewhere if one.rows.family == rows.family]
         same = [one for one in same if one.versions & versions] or same
         seen = bool(same)
-        alike = same or [one for one in elsewhere if one.dtype == _dtype(rows)] or elsewhere
-        taught = _thinned(joined([one.rows for one in alike]), 3 * SAMPLE, seed)
-        constants = fit(taught, seed)
-        factors = spread(taught.seconds(constants), taught.measured_s)
-        part = within(rows.seconds(constants), factors)
+        alike = same or [one for one in elsewhere if one.dtype == _dtype(rows)]
+        part = _taught(rows, [one.rows for one in alike], seed)
         known = np.full(len(rows), seen)
         part = msgspec.structs.replace(part, parts={SEEN: known, UNSEEN: ~known})
         parts.append((rows.where, part))
         tell(score(rows.family, part, rows.measured_s))
     return scattered(len(table), parts)
+
+
+def _taught(rows: Rows, others: list[Rows], seed: int) -> Prediction:
+    """Rows predicted by what other families teach, which are taken to make their choices."""
+    if not others:
+        return within(rows.seconds(prior(rows)), UNKNOWN)
+    taught = msgspec.structs.replace(joined(others), family=rows.family)
+    taught = _thinned(taught, 3 * SAMPLE, seed)
+    constants = fit(taught, seed)
+    factors = spread(taught.seconds(constants), taught.measured_s)
+    return within(rows.seconds(constants), factors)
 
 
 class _Elsewhere(msgspec.Struct, frozen=True):

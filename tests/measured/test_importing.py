@@ -237,3 +237,25 @@ def test_a_parquet_file_changed_at_random_gives_a_table_or_a_fault(write, tmp_pa
     except BadInput:
         return
     assert (table["latency_s"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"inter": 14337, "tp": 2}, "inter must be a multiple of tp"),
+        ({"num_experts": 8, "ep": 3}, "num_experts must be a multiple of ep"),
+        ({"topk": 9, "num_experts": 8}, "topk must not exceed num_experts"),
+    ],
+)
+def test_shapes_that_no_device_could_split_are_refused_with_their_row(tmp_path, changed, told):
+    good = {
+        "dtype": "bf16", "hidden": 4096, "inter": 14336, "topk": 2, "num_experts": 8, "gated": 1,
+        "tp": 1, "ep": 1, "distribution": "balanced", "num_tokens": 16, "latency_us": 100.0,
+    }  # fmt: skip
+    file = tmp_path / "mine.csv"
+    rows = [good, {**good, **changed}]
+    lines = [",".join(good), *(",".join(map(str, row.values())) for row in rows)]
+    file.write_text("\n".join(lines))
+    with pytest.raises(BadInput, match=told) as fault:
+        import_table(file, "moe", "h100-sxm")
+    assert "row 2" in str(fault.value)

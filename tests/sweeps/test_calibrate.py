@@ -9,7 +9,7 @@ from moesaic.base.spec import dump
 from moesaic.hardware.load import device
 from moesaic.measured import Measurements, Provenance, load
 from moesaic.simulator.gpu import ExpertConstants, load_fitted
-from moesaic.simulator.gpu.fitted import FOLDER, Family, Fitted
+from moesaic.simulator.gpu.fitted import FOLDER, Family, Fitted, Score
 from moesaic.simulator.gpu.gemm import GemmConstants
 from moesaic.simulator.gpu.trees import save
 from moesaic.sweeps.accuracy import compare
@@ -165,3 +165,19 @@ def test_the_shipped_constants_do_on_their_own_table_what_the_files_say():
     assert everything.mape < 0.20
     assert everything.median_ape < 0.11
     assert everything.spearman > 0.98
+
+
+def test_a_file_that_contradicts_itself_is_refused(tmp_path):
+    family = Family(name="a/b/bf16", constants=ExpertConstants())
+    with pytest.raises(ValueError, match="each family once"):
+        Fitted(gpu="l40s", data="", command="", family=(family, family))
+    with pytest.raises(ValueError, match="must not exceed"):
+        Score(rows=1, mape=0.1, median_ape=0.1, low=2.0, high=1.0)
+
+
+def test_a_correction_of_too_few_rows_is_refused(table):
+    few = table.take(np.arange(100))
+    family = Family(name=str(family_names(few)[0]), constants=ExpertConstants())
+    fitted = Fitted(gpu="l40s", data="", command="", family=(family,))
+    with pytest.raises(BadInput, match="at least 400"):
+        correction(few, L40S, fitted)

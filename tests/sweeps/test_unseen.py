@@ -12,8 +12,9 @@ from moesaic.simulator.gpu.fitted import UNKNOWN
 from moesaic.sweeps.accuracy import fits
 from moesaic.sweeps.accuracy.compare import CROSS_VALIDATED, Comparison, compare_models
 from moesaic.sweeps.accuracy.families import families
-from moesaic.sweeps.accuracy.fit import across_folds, fit
+from moesaic.sweeps.accuracy.fit import across_folds, fit, prior
 from moesaic.sweeps.accuracy.prediction import Prediction, scattered, spread
+from moesaic.sweeps.accuracy.rows import joined
 from moesaic.sweeps.accuracy.tile import SEEN, UNSEEN, tile_unseen_gpus
 from moesaic.sweeps.accuracy.unseen import by_unseen_shapes
 from moesaic.sweeps.accuracy.why import WHY, reasons_of
@@ -172,3 +173,17 @@ def test_the_reasons_of_a_measured_time_add_up_to_it_whatever_the_model_says():
     assert abs(np.median(found["unexplained"] / table["latency_s"])) < 0.05
     with pytest.raises(BadInput, match="moe tables"):
         reasons_of(load("gemm", "l40s"), L40S)
+
+
+@pytest.mark.parametrize("kind", ["moe", "gemm", "attention"])
+def test_rows_of_several_gpus_are_priced_together_as_each_alone(kind):
+    found = []
+    for gpu in ("l40s", "h100-sxm"):
+        table = load(kind, gpu)
+        thinned = table.take(np.arange(0, len(table), len(table) // 900))
+        found.append({rows.family: rows for rows in families(thinned, device(gpu))})
+    for name in found[0].keys() & found[1].keys():
+        parts = [one[name] for one in found]
+        constants = prior(parts[0])
+        alone = np.concatenate([part.seconds(constants) for part in parts])
+        np.testing.assert_allclose(joined(parts).seconds(constants), alone)
