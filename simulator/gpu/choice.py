@@ -51,7 +51,7 @@ def choose(
                 score = best.unseen_shapes
                 low, high = (score.low, score.high) if score else UNKNOWN
                 return Chosen(best.name, best.constants, low, high)
-    name = f"prior/{dtype}/{words[-1].removeprefix('-')}"
+    name = f"prior/{dtype}/{words[-1].removeprefix('-')}".rstrip("/")
     return Chosen(name, KERNELS[kernel].starts(name)[0], *UNKNOWN)
 
 

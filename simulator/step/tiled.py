@@ -110,7 +110,7 @@ def _spent(table: OperatorTable, system: System, price: Price, backend: str) -> 
         if operator.group or not ranks.size or operator.name in WITHIN_EXPERTS:
             continue
         for same in _by_device(system, ranks):
-            key = (id(operator.shape), operator.dtype, int(same[0]))
+            key = (id(operator.shape), operator.dtype, *same.tolist())
             if operator.shape is None:
                 priced = _streamed(table, i, system.devices[same[0]], same)
             elif key in memo:

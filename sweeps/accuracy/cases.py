@@ -91,11 +91,16 @@ def even_load(table: Measurements) -> tuple[Floats, Floats]:
     return rows, np.where(uniform, local * touch_chance(top_k / experts, tokens), dealt)
 
 
+def skew_of(table: Measurements) -> Floats:
+    """The exponent of each row's power law, 0 where its load is not skewed."""
+    return by_name(table["distribution"], lambda n: float(n[2:]) if n.startswith("pl") else 0.0)
+
+
 def drawn_load(
     table: Measurements, rows: Floats, touched: Floats, seed: int
 ) -> tuple[Floats, Floats]:
     """The load with that of skewed rows replaced by the busiest rank of loads drawn for them."""
-    skew = by_name(table["distribution"], lambda n: float(n[2:]) if n.startswith("pl") else 0.0)
+    skew = skew_of(table)
     columns = [table[c].astype(float) for c in ("num_tokens", "topk", "num_experts", "ep")]
     skewed = np.flatnonzero(skew > 0)
     keys = np.stack([*columns, skew])[:, skewed]

@@ -45,13 +45,14 @@ def dealt(shapes: Sequence[Sequence[int]], count: int = FOLDS) -> dict[int, int]
     """
     held: list[set[int]] = [set() for _ in range(count)]
     fold: dict[int, int] = {}
+    sets = [set(family) for family in shapes]
     for family in sorted(shapes, key=len):
         for shape in family:
             if shape in fold:
                 continue
-            others = [set(one) - {shape} for one in shapes if shape in one]
+            others = [one for one in sets if shape in one and len(one) > 1]
             crowding = [
-                (sum(len(one & mine) / len(one) for one in others if one), len(mine), at)
+                (sum(len(one & mine) / (len(one) - 1) for one in others), len(mine), at)
                 for at, mine in enumerate(held)
             ]
             fold[shape] = min(crowding)[2]

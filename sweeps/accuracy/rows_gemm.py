@@ -36,15 +36,14 @@ def gemm_families(table: Measurements, device: AnyDevice, seed: int = 0) -> Iter
 
 
 def _call(table: Measurements, where: NDArray[np.int64], dtype: str) -> Gemm:
-    """Weight-only formats multiply 16-bit rows; the others quantise them within the call."""
+    """Formats that are not weight-only quantise their rows within the call."""
     form = number_format(dtype)
-    wide = form.compute == "bf16"
     m, n, k = (np.asarray(table[name][where], np.float64) for name in "mnk")
     return Gemm(
         m=m,
         n=n,
         k=k,
         weight_size=form.bytes_per_element,
-        activation_size=2.0 if wide else form.bytes_per_element,
-        quantised=not wide,
+        activation_size=form.operand_bytes,
+        quantised=form.compute != "bf16",
     )

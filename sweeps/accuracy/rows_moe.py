@@ -12,7 +12,7 @@ from ...hardware import AnyDevice
 from ...measured import Measurements
 from ...simulator.gpu import ExpertCall, ExpertLoad, Machine, even_load, every_slot, load_of
 from ...workload.power_law import busiest_rank, power_law_loads
-from .cases import by_name
+from .cases import skew_of
 from .rows import Rows, family_names, shape_numbers, taken
 
 Floats = NDArray[np.float64]
@@ -64,7 +64,7 @@ def _call(
 
 def table_load(table: Measurements, seed: int) -> ExpertLoad:
     """The load of each row on the device that was timed: dealt evenly, or the busiest rank's."""
-    skew = by_name(table["distribution"], lambda n: float(n[2:]) if n.startswith("pl") else 0.0)
+    skew = skew_of(table)
     names = ("num_tokens", "topk", "num_experts", "ep")
     keys = np.stack([*(table[name].astype(float) for name in names), skew])
     distinct, code = np.unique(keys, axis=1, return_inverse=True)

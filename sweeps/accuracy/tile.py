@@ -73,8 +73,9 @@ def _with_constants(
             seconds = corrected_s(rows, constants, grown)
         else:
             seconds = rows.seconds(constants)
-        score = family.unseen_shapes if family else None
-        parts.append((rows.where, within(seconds, (score.low, score.high) if score else UNKNOWN)))
+        errors = family.unseen_shapes if family else None
+        factors = (errors.low, errors.high) if errors else UNKNOWN
+        parts.append((rows.where, within(seconds, factors)))
     if file is not None and not met:
         raise BadInput("holds constants of none of the table's kernel families", file=file)
     return scattered(len(table), parts)
