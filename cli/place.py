@@ -97,7 +97,14 @@ def check(
         "slots": expert_map.slots.shape[1],
         "ranks": expert_map.devices,
         "assignments": float(loads.sum()),
-        **score(expert_map, loads),
+        **score(
+            expert_map,
+            Problem.of(
+                routing,
+                expert_map.devices,
+                slots_per_rank=expert_map.slots.shape[1] // expert_map.devices,
+            ),
+        ),
     }
     problem = None if placement is None else Problem.of(routing, expert_map.devices)
     if placement is None or problem is None:

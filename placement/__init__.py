@@ -1,21 +1,25 @@
 """Where experts live: problem, methods, bounds, certificates, and the files that engines load."""
 
-from .objective import MEASURES, score
-from .placement import Certificate, Placement, Proof
-from .problem import Problem
+from .objective import PRICES, score
+from .placement import Certificate, HopCertificate, HopProof, Hops, Placement, Proof
+from .problem import Problem, Weights
 from .solvers import METHODS, Found, Method, solve
 from .verify import Verified, verify
 
 __all__ = [
-    "MEASURES",
     "METHODS",
+    "PRICES",
     "Certificate",
     "Found",
+    "HopCertificate",
+    "HopProof",
+    "Hops",
     "Method",
     "Placement",
     "Problem",
     "Proof",
     "Verified",
+    "Weights",
     "score",
     "solve",
     "verify",

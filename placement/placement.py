@@ -33,12 +33,64 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     proofs: tuple[Proof, ...]
 
 
+class HopProof(msgspec.Struct, frozen=True, kw_only=True):
+    """Why no placement keeps more than `kept [pairs]` assignments on one run of `group` ranks.
+
+    With T the transitions of a pair, C the slots of a run and Y[i, j] = 1 where i and j live on the
+    same run: 0 <= Y <= 1, and no row or column of Y sums to more than C. So for any u, v
+    `duals [pairs, 2, experts]` kept = <T, Y> <= C (sum u + sum v) + sum max(0, T - u - v)
+    (the dual of a b-matching). part: float32 `[pairs, experts, experts]`, M, where only M is
+    bounded so and T - M by its singular values (docs/placement.md); None where all is.
+    """
+
+    group: int
+    kept: NDArray[np.float64]
+    duals: NDArray[np.float64]
+    part: NDArray[np.float32] | None = None
+
+
+class HopCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """Lower bound on the cost of all hops, in assignments, and why.
+
+    proofs: one for ranks and, where a hop to another node costs more, one for nodes. exhaustive:
+    the bound was found by trying every placement of a small layer; a checker does the same.
+    """
+
+    problem: str
+    bound: float
+    proofs: tuple[HopProof, ...] = ()
+    exhaustive: bool = False
+
+
+class Hops(msgspec.Struct, frozen=True, kw_only=True):
+    """The cost of all hops as a share of all transitions: reached, bound, and by chance.
+
+    by chance: what these rank loads would give if the next expert did not depend on this one.
+    """
+
+    reached: float
+    bound: float
+    by_chance: float
+
+    @property
+    def gap(self) -> float:
+        """How far above the bound."""
+        return self.reached / self.bound - 1 if self.bound > 0 else float(self.reached > 0)
+
+    @property
+    def captured(self) -> float:
+        """Share of what the bound leaves to gain over chance that was gained."""
+        room = self.by_chance - self.bound
+        return (self.by_chance - self.reached) / room if room > 0 else 0.0
+
+
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a Problem.
 
-    scores: the measures of `objective`, worst and mean layer. rank_max and bound: `[moe_layers]`,
-    tokens of the busiest rank and what no placement can go below. gap: the worst layer's
-    rank_max / bound - 1. proven: every layer reaches its bound.
+    scores: the prices of `objective`. rank_max and bound: `[moe_layers]`, tokens of the busiest
+    rank and what no placement can go below. gap: the worst layer's rank_max / bound - 1. proven:
+    every layer reaches its bound. hops: None where the problem knows no transitions. interrupted:
+    the search was stopped by hand; this is its best so far.
     """
 
     expert_map: ExpertMap
@@ -47,6 +99,9 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     rank_max: NDArray[np.float64]
     bound: NDArray[np.float64]
     certificate: Certificate
+    hops: Hops | None = None
+    hop_certificate: HopCertificate | None = None
+    interrupted: bool = False
 
     @property
     def gap(self) -> float:
@@ -66,6 +121,17 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
             "proven": self.proven,
             "proven_layers": int((self.rank_max <= self.bound * (1 + ROUNDING)).sum()),
             "layers": len(self.rank_max),
+            **self._hop_summary(),
+        }
+
+    def _hop_summary(self) -> dict[str, Any]:
+        if self.hops is None:
+            return {}
+        return {
+            "hop_cost": self.hops.reached,
+            "hop_bound": self.hops.bound,
+            "hop_gap": max(self.hops.gap, 0.0),
+            "hop_captured": self.hops.captured,
         }
 
 

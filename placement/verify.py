@@ -61,17 +61,20 @@ def verify(problem: Problem, placement: Placement) -> Verified:
 
 def _rank_max(problem: Problem, placement: Placement) -> NDArray[np.float64]:
     slots, ranks = placement.expert_map.slots, placement.expert_map.ranks
-    if slots.shape != problem.loads.shape or len(ranks) != problem.experts:
+    if slots.shape != (len(problem.layers), problem.slots) or len(ranks) != problem.slots:
         raise BadInput("the map has another shape than the problem", key="expert map")
     if np.bincount(ranks, minlength=problem.ranks).tolist() != problem.slots_per_rank.tolist():
         raise BadInput("the map fills the ranks otherwise than the problem asks", key="expert map")
     out = []
     for loads, row in zip(problem.loads, slots, strict=True):
-        if sorted(row.tolist()) != list(range(problem.experts)):
-            raise BadInput("a layer does not hold each expert once", key="expert map")
+        copies = [0] * problem.experts
+        for expert in row.tolist():
+            copies[expert] += 1
+        if min(copies) < 1:
+            raise BadInput("a layer does not hold each expert", key="expert map")
         on_rank = [0.0] * problem.ranks
-        for expert, rank in zip(row, ranks, strict=True):
-            on_rank[rank] += float(loads[expert])
+        for expert, rank in zip(row.tolist(), ranks.tolist(), strict=True):
+            on_rank[rank] += float(loads[expert]) / copies[expert]
         out.append(max(on_rank))
     return np.array(out)
 
@@ -91,9 +94,15 @@ def _holds(loads: list[float], slots: list[int], proof: Proof) -> bool | None:
     """Whether the proof gives its bound; None where that is too much work to see here."""
     if proof.kind == "mean":
         share = sum(loads) / len(slots)
-        if all(load.is_integer() for load in loads):
+        if sum(slots) == len(loads) and all(load.is_integer() for load in loads):
             share = -(-int(sum(loads)) // len(slots))
         return proof.bound <= share * (1 + SLACK)
+    if proof.kind == "copies":
+        # A busiest rank below the bound has no copy above it: the experts then need more slots.
+        under = proof.bound * (1 - SLACK)
+        return under <= 0 or sum(max(1, -int(-load // under)) for load in loads) > sum(slots)
+    if sum(slots) > len(loads):
+        return False
     if proof.kind == "pigeonhole":
         return proof.bound <= _least_meeting(loads, slots, proof.depth) * (1 + SLACK)
     if proof.kind == "search":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator
 
@@ -21,7 +22,12 @@ def best_load_proof(
 def load_proofs(
     loads: NDArray[np.float64], slots_per_rank: NDArray[np.int64], layer: int
 ) -> Iterator[Proof]:
-    """Every bound for loads `[experts]`, each expert once, on ranks of fixed slot counts."""
+    """Every bound for loads `[experts]` on ranks of fixed slot counts."""
+    slots = int(slots_per_rank.sum())
+    if slots > len(loads):
+        yield Proof(layer=layer, kind="mean", bound=float(loads.sum()) / len(slots_per_rank))
+        yield Proof(layer=layer, kind="copies", bound=copies_bound(loads, slots))
+        return
     yield Proof(layer=layer, kind="mean", bound=mean_bound(loads, len(slots_per_rank)))
     for depth in range(1, int(slots_per_rank.max()) + 1):
         if (depth - 1) * len(slots_per_rank) + 1 > len(loads):
@@ -51,3 +57,18 @@ def pigeonhole_bound(
     company = max(0, int(slots_per_rank.min()) - depth)
     met = order[hottest - depth : hottest].sum()
     return float(met + (order[len(order) - company :].sum() if company else 0.0))
+
+
+def copies_bound(loads: NDArray[np.float64], slots: int) -> float:
+    """The lightest that the heaviest copy can be, where the copies of an expert share its load.
+
+    derived: a busiest rank of t has no copy above t, so expert e needs ceil(load_e / t) copies; the
+    least t whose copies fit is found by giving the next copy to the heaviest share, which is
+    greedy and exact (each copy only matters for its own expert).
+    """
+    heap = [(-float(load), float(load), 1) for load in loads]
+    heapq.heapify(heap)
+    for _ in range(slots - len(loads)):
+        _, load, copies = heap[0]
+        heapq.heapreplace(heap, (-load / (copies + 1), load, copies + 1))
+    return -heap[0][0]

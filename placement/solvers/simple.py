@@ -7,21 +7,31 @@ from numpy.typing import NDArray
 
 from ... import _core
 from ...base import BadInput
+from ...workload import ExpertMap
 from ..problem import Problem
-from .found import Found, as_map
+from .found import Found, as_map, demand_single
 
 MOST_SWAPS = 1_000_000
 """A stop that ordinary layers never reach (they need some tens of swaps)."""
 
 
 def contiguous(problem: Problem, time_limit_s: float, seed: int) -> Found:
-    """Experts in order, rank after rank: what engines do when nobody asks."""
-    row = np.repeat(np.arange(problem.ranks), problem.slots_per_rank).astype(np.int32)
-    return Found(as_map(problem, np.tile(row, (len(problem.layers), 1))))
+    """Experts in order, rank after rank; slots left over begin again with expert 0.
+
+    What engines do when nobody asks (vLLM eplb_state.py, SGLang expert_location.py).
+    """
+    row = (np.arange(problem.slots) % problem.experts).astype(np.int32)
+    slots = np.tile(row, (len(problem.layers), 1))
+    return Found(
+        ExpertMap(
+            slots=slots, ranks=problem.slot_ranks, layers=problem.layers, experts=problem.experts
+        )
+    )
 
 
 def round_robin(problem: Problem, time_limit_s: float, seed: int) -> Found:
     """Expert e on rank e mod ranks."""
+    demand_single(problem, "round-robin")
     row = (np.arange(problem.experts) % problem.ranks).astype(np.int32)
     if (np.bincount(row, minlength=problem.ranks) != problem.slots_per_rank).any():
         raise BadInput("round-robin needs the even split of slots", key="slots_per_rank")
@@ -40,6 +50,7 @@ def lpt_swaps(problem: Problem, time_limit_s: float, seed: int) -> Found:
 
 def lpt_homes(problem: Problem) -> NDArray[np.int32]:
     """The rank of each expert after LPT: `[moe_layers, experts]`, all layers at once."""
+    demand_single(problem, "LPT")
     layers = np.arange(len(problem.layers))
     order = np.argsort(-problem.loads, axis=1, kind="stable")
     rank_loads = np.zeros((len(layers), problem.ranks))

@@ -6,9 +6,9 @@ import numpy as np
 
 from ...base import BadInput, unknown
 from ...workload import ExpertMap
-from ..bounds import best_load_proof
-from ..objective import score
-from ..placement import ROUNDING, Certificate, Placement, Proof
+from ..bounds import best_load_proof, bound_hops, chance_cost, hop_cost
+from ..objective import moved, score
+from ..placement import ROUNDING, Certificate, HopCertificate, Hops, Placement, Proof
 from ..problem import Problem
 from .exact_small import exact_small
 from .found import Found, Method
@@ -28,14 +28,19 @@ def solve(
     method: str | Method = "lpt-swaps",
     time_limit_s: float = 10.0,
     seed: int = 0,
+    *,
+    bound_s: float = 0.0,
 ) -> Placement:
-    """The placement that `method` (a name in METHODS, or a callable) finds, with its bound.
+    """The placement that `method` (a name in METHODS, or a callable) finds, with its bounds.
 
-    Raises BadInput for an unknown name, a map that does not answer the problem, and a cap that
-    cannot be met or was not met.
+    bound_s: seconds to spend on a tighter bound on hops than the quick one. Raises BadInput for an
+    unknown name, a map that does not answer the problem, and a cap or a number of moves that cannot
+    be kept or was not.
     """
     if not 0 < time_limit_s < float("inf"):
         raise BadInput("must be a positive number of seconds", key="time_limit_s")
+    if not 0 <= bound_s < float("inf"):
+        raise BadInput("must be a number of seconds, 0 or more", key="bound_s", value=bound_s)
     if seed < 0:
         raise BadInput("must not be negative", key="seed", value=seed)
     call, name = _method(method)
@@ -43,15 +48,20 @@ def solve(
     found = given if isinstance(given, Found) else Found(given)
     _check_answers(problem, found.expert_map, name)
     proofs = _best_proofs(problem, found.proofs)
+    hops, hop_certificate = _hops(problem, found, bound_s)
     placement = Placement(
         expert_map=found.expert_map,
         method=name,
-        scores=score(found.expert_map, problem.loads),
+        scores=score(found.expert_map, problem),
         rank_max=found.expert_map.rank_loads(problem.loads).max(axis=1),
         bound=np.array([proof.bound for proof in proofs]),
         certificate=Certificate(problem=problem.fingerprint(), proofs=proofs),
+        hops=hops,
+        hop_certificate=hop_certificate,
+        interrupted=found.interrupted,
     )
     _check_cap(problem, placement)
+    _check_moves(problem, placement)
     return placement
 
 
@@ -90,24 +100,52 @@ def _best_proofs(problem: Problem, searched: tuple[Proof, ...]) -> tuple[Proof, 
     return tuple(best[layer] for layer in problem.layers)
 
 
+def _hops(
+    problem: Problem, found: Found, bound_s: float
+) -> tuple[Hops | None, HopCertificate | None]:
+    if problem.transitions is None or not problem.transitions.any():
+        return None, None
+    certificate = bound_hops(problem, bound_s)
+    proven = found.hop_certificate
+    if proven is not None and proven.bound >= certificate.bound:
+        certificate = proven
+    total = float(problem.transitions.sum())
+    hops = Hops(
+        reached=hop_cost(found.expert_map, problem) / total,
+        bound=certificate.bound / total,
+        by_chance=chance_cost(found.expert_map, problem) / total,
+    )
+    return hops, certificate
+
+
 def _check_cap(problem: Problem, placement: Placement) -> None:
-    if problem.cap is None:
-        return
-    allowed = problem.cap * problem.mean_loads * (1 + ROUNDING)
+    allowed = problem.caps * problem.mean_loads * (1 + ROUNDING)
     least = placement.bound / problem.mean_loads
     if (placement.bound > allowed).any():
-        worst = int(least.argmax())
+        worst = int((least / problem.caps).argmax())
         raise BadInput(
-            f"no placement keeps layer {problem.layers[worst]} within {problem.cap:g} of the mean: "
-            f"at least {least[worst]:.4f} is needed there",
+            f"no placement keeps layer {problem.layers[worst]} within {problem.caps[worst]:g} of "
+            f"the mean: at least {least[worst]:.4f} is needed there",
             key="cap",
         )
     if (placement.rank_max > allowed).any():
         ratio = placement.rank_max / problem.mean_loads
-        worst = int(ratio.argmax())
+        worst = int((ratio / problem.caps).argmax())
         raise BadInput(
             f"{placement.method} reached {ratio[worst]:.4f} of the mean on layer "
-            f"{problem.layers[worst]}, above the cap of {problem.cap:g} (the bound there is "
-            f"{least[worst]:.4f}): raise the cap, give more time, or try another method",
+            f"{problem.layers[worst]}, above the cap of {problem.caps[worst]:g} (the bound there "
+            f"is {least[worst]:.4f}): raise the cap, give more time, or try another method",
             key="cap",
+        )
+
+
+def _check_moves(problem: Problem, placement: Placement) -> None:
+    if problem.current is None or problem.most_moves is None:
+        return
+    moves = int(moved(placement.expert_map, problem.current).sum())
+    if moves > problem.most_moves:
+        raise BadInput(
+            f"{placement.method} moves {moves} experts where {problem.most_moves} are allowed: use "
+            "the method rebalance, or allow more",
+            key="most_moves",
         )

@@ -169,7 +169,7 @@ def test_a_method_that_misses_a_reachable_cap_says_so():
         ([1, 2, 3, 4], 5, {}, "5 ranks cannot share 4 experts"),
         ([1, 2, 3, 4], 0, {}, "at least 1"),
         ([1, 2, 3, 4], 2, {"slots_per_rank": 1}, "4 experts do not fit in 2 slots"),
-        ([1, 2, 3, 4], 3, {"slots_per_rank": 2}, "leaves 2 of 6 slots without an expert"),
+        ([1, 2, 3, 4], 3, {"slots_per_rank": 5}, "5 slots for 4 experts"),
         ([[1, 2], [0, 0]], 2, {}, "layer 4 has no load"),
         ([1, 2], 2, {"cap": 0.9}, "at least 1"),
         ([1, 2], 2, {"cap": float("nan")}, "at least 1"),
