@@ -94,6 +94,14 @@ def _homes(
     return copies, (expert_map.ranks[order] // group).astype(np.int64)[place]
 
 
+def duplicates(expert_map: ExpertMap) -> NDArray[np.int64]:
+    """Slots that repeat an expert which their rank already holds, `[moe_layers]`: wasted memory."""
+    rows = np.arange(len(expert_map.layers))[:, None]
+    held = np.zeros((len(rows), expert_map.devices, expert_map.experts), bool)
+    held[rows, expert_map.ranks[None, :], expert_map.slots] = True
+    return np.asarray(expert_map.slots.shape[1] - held.sum(axis=(1, 2)))
+
+
 def moved(expert_map: ExpertMap, current: ExpertMap) -> NDArray[np.int64]:
     """Experts that come to a rank which does not hold them now: `[moe_layers]`."""
     out = np.zeros(len(expert_map.layers), np.int64)
@@ -107,11 +115,13 @@ def moved(expert_map: ExpertMap, current: ExpertMap) -> NDArray[np.int64]:
 def _balance(expert_map: ExpertMap, problem: Problem) -> dict[str, float]:
     ratio = imbalance(expert_map, problem.loads)
     busiest = activated(expert_map, problem.loads)
+    twice = {"duplicates": float(duplicates(expert_map).sum())} if problem.has_copies else {}
     return {
         "imbalance_worst": float(ratio.max()),
         "imbalance_mean": float(ratio.mean()),
         "activated_worst": float(busiest.max()),
         "activated_mean": float(busiest.mean()),
+        **twice,
     }
 
 

@@ -90,7 +90,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     scores: the prices of `objective`. rank_max and bound: `[moe_layers]`, tokens of the busiest
     rank and what no placement can go below. gap: the worst layer's rank_max / bound - 1. proven:
     every layer reaches its bound. hops: None where the problem knows no transitions. interrupted:
-    the search was stopped by hand; this is its best so far.
+    the search was stopped by hand; this is its best so far. notes: what the method wants known.
     """
 
     expert_map: ExpertMap
@@ -102,6 +102,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     hops: Hops | None = None
     hop_certificate: HopCertificate | None = None
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def gap(self) -> float:
@@ -122,6 +123,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
             "proven_layers": int((self.rank_max <= self.bound * (1 + ROUNDING)).sum()),
             "layers": len(self.rank_max),
             **self._hop_summary(),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def _hop_summary(self) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     assignments of a layer that go on to each expert of the next (`flows`). routing: int16 `[tokens,
     moe_layers, top_k]`, the same routing token by token.
     node_cost: what a hop to another node costs when one inside the node costs 1.
+    groups: runs of neighbouring experts that the router limits tokens to (DeepSeek's expert groups);
+    a method by nodes keeps them together. None: it chooses.
     current: the map that is loaded now; most_moves: how many experts may come to a rank that does
     not hold them now, over all layers.
     """
@@ -54,6 +56,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     slots_per_rank: NDArray[np.int64]
     ranks_per_node: int | None = None
     node_cost: float = 1.0
+    groups: int | None = None
     cap: float | Floats | None = None
     transitions: Floats | None = None
     routing: NDArray[np.int16] | None = None
@@ -107,6 +110,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         if not 1 <= self.node_cost < float("inf"):
             raise BadInput(
                 "must be at least 1 (a hop inside the node)", key="node_cost", value=self.node_cost
+            )
+        if self.groups is not None and (self.groups < 1 or self.experts % self.groups):
+            raise BadInput(
+                f"must divide the {self.experts} experts", key="groups", value=self.groups
             )
         if self.cap is not None:
             caps = np.asarray(self.cap, np.float64)
@@ -162,6 +169,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         cap: float | Floats | None = None,
         system: System | None = None,
         node_cost: float = 1.0,
+        groups: int | None = None,
         batch: int | None = None,
         current: ExpertMap | None = None,
         most_moves: int | None = None,
@@ -195,6 +203,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
             slots_per_rank=slots,
             ranks_per_node=_ranks_per_node(system, ranks),
             node_cost=node_cost,
+            groups=groups,
             cap=cap,
             transitions=flows(routing),
             routing=routing.expert_ids if isinstance(routing, RoutingTrace) else None,

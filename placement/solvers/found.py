@@ -18,12 +18,14 @@ class Found(msgspec.Struct, frozen=True):
     """A map, and bounds that the method proved on its way (any layers, any number).
 
     interrupted: the method was stopped by hand and hands back its best so far.
+    notes: sentences that the reader of the answer should see.
     """
 
     expert_map: ExpertMap
     proofs: tuple[Proof, ...] = ()
     hop_certificate: HopCertificate | None = None
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
 
 
 Method = Callable[[Problem, float, int], Found | ExpertMap]

@@ -10,6 +10,7 @@ from ..bounds import best_load_proof, bound_hops, chance_cost, hop_cost
 from ..objective import moved, score
 from ..placement import ROUNDING, Certificate, HopCertificate, Hops, Placement, Proof
 from ..problem import Problem
+from .eplb import eplb, eplb_global
 from .exact_small import exact_small
 from .found import Found, Method
 from .simple import contiguous, lpt, lpt_swaps, round_robin
@@ -20,6 +21,8 @@ METHODS: dict[str, Method] = {
     "lpt": lpt,
     "lpt-swaps": lpt_swaps,
     "exact-small": exact_small,
+    "eplb": eplb,
+    "eplb-global": eplb_global,
 }
 
 
@@ -59,6 +62,7 @@ def solve(
         hops=hops,
         hop_certificate=hop_certificate,
         interrupted=found.interrupted,
+        notes=found.notes,
     )
     _check_cap(problem, placement)
     _check_moves(problem, placement)
