@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,17 +16,51 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Routing traces: show, import, make.")
 
 RANKS = (4, 8)
-File = Annotated[Path, typer.Argument(help="A trace or a table of counts.")]
+File = Annotated[
+    Path, typer.Argument(help="A trace, a table of counts, or the folder of a recording.")
+]
 TopK = Annotated[
-    int | None, typer.Option("--top-k", help="Experts a token takes; router logits need it.")
+    int | None,
+    typer.Option(
+        "--top-k", help="Experts a token takes; router logits and SGLang answers need it."
+    ),
 ]
 Part = Annotated[
     str | None, typer.Option("--part", help="Which model, where the file holds several.")
 ]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="The model that ran: tells experts, top-k and layers."),
+]
+Experts = Annotated[
+    int | None, typer.Option("--experts", help="Experts of a layer, where the file is silent.")
+]
+MoeLayers = Annotated[
+    str | None,
+    typer.Option(
+        "--moe-layers", help="Absolute numbers of the MoE layers, as 3-60 or 1,3,5; or a choice."
+    ),
+]
+HiddenLayers = Annotated[
+    int | None, typer.Option("--hidden-layers", help="All layers of the model, dense ones too.")
+]
+Form = Annotated[
+    str | None, typer.Option("--format", help="The format, where content does not decide.")
+]
 
 
 @app.command("show")
-def show_(file: File, part: Part = None, top_k: TopK = None, json: show.Json = False) -> None:
+def show_(
+    file: File,
+    part: Part = None,
+    top_k: TopK = None,
+    model: Model = None,
+    experts: Experts = None,
+    moe_layers: MoeLayers = None,
+    hidden_layers: HiddenLayers = None,
+    form: Form = None,
+    json: show.Json = False,
+) -> None:
     """What a routing says: loads, imbalance by domain, affinity of layers against its null.
 
     Example: moesaic trace show examples/data/tiny_mixtral_E16k2_seed0.npz
@@ -33,10 +68,11 @@ def show_(file: File, part: Part = None, top_k: TopK = None, json: show.Json = F
     """
     from ..workload import RoutingTrace, readers
 
+    asked = _asked(model, top_k, experts, moe_layers, hidden_layers, form)
     if part is None:
-        parts = readers.load_parts(file, top_k=top_k)
+        parts = readers.load_parts(file, **asked)
     else:
-        parts = {part: readers.load(file, part=part, top_k=top_k)}
+        parts = {part: readers.load(file, part=part, **asked)}
     told = {
         name: _trace(routing) if isinstance(routing, RoutingTrace) else _counts(routing)
         for name, routing in parts.items()
@@ -51,22 +87,43 @@ def show_(file: File, part: Part = None, top_k: TopK = None, json: show.Json = F
 @app.command("import")
 def import_(
     file: File,
-    out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The file to write: .parquet for tokens, .npz for counts.")
+    ],
     part: Part = None,
     top_k: TopK = None,
+    model: Model = None,
+    experts: Experts = None,
+    moe_layers: MoeLayers = None,
+    hidden_layers: HiddenLayers = None,
+    form: Form = None,
 ) -> None:
-    """Writes a token-level trace of any format that is read here as our Parquet.
+    """Brings a recording of any format that is read here into ours; says what was assumed.
+
+    A trace of tokens becomes Parquet, counts become .npz.
 
     Example: moesaic trace import logits.npz --top-k 2 --out trace.parquet
+    Example: moesaic trace import recorder-folder/ --out trace.parquet
+    Example: moesaic trace import load.json --moe-layers 3-60 --out counts.npz
     """
     from ..base import BadInput
     from ..workload import RoutingTrace, readers
 
-    routing = readers.load(file, part=part, top_k=top_k)
-    if not isinstance(routing, RoutingTrace):
-        raise BadInput("holds counts, not tokens: only token-level traces are imported", file=file)
-    readers.write_parquet_trace(routing, out)
-    show.say(f"wrote {out}: {routing.tokens} tokens, {len(routing.layers)} layers")
+    asked = _asked(model, top_k, experts, moe_layers, hidden_layers, form)
+    routing = readers.load(file, part=part, **asked)
+    if isinstance(routing, RoutingTrace):
+        if out.suffix == ".npz":
+            raise BadInput("a trace of tokens is written as Parquet; name a .parquet", file=out)
+        readers.write_parquet_trace(routing, out)
+        size = f"{routing.tokens} tokens"
+    elif out.suffix == ".npz":
+        readers.write_counts(routing, out)
+        size = f"{len(routing.loads)} windows of counts"
+    else:
+        raise BadInput(
+            "holds counts, where Parquet takes a token-level trace; name a .npz", file=file
+        )
+    show.say(f"wrote {out}: {size}, {len(routing.layers)} layers, from {routing.source}")
 
 
 @app.command("make")
@@ -91,6 +148,48 @@ def make(
     trace = synthetic.zipf(experts, top_k, tokens, layers, zipf, seed)
     readers.write_parquet_trace(trace, out)
     show.say(f"wrote {out}: {trace.tokens} tokens, {layers} layers")
+
+
+def _asked(
+    model: str | None,
+    top_k: int | None,
+    experts: int | None,
+    moe_layers: str | None,
+    hidden_layers: int | None,
+    form: str | None,
+) -> dict[str, Any]:
+    """What the user tells of a file, by the names that the readers use; a model fills the gaps."""
+    layers = None if moe_layers is None else _numbers(moe_layers)
+    if model is not None:
+        from ..workload import load
+
+        ran = load.model(model)
+        experts = ran.experts.count if experts is None else experts
+        layers = ran.moe_layers if layers is None else layers
+        hidden_layers = len(ran.layers) if hidden_layers is None else hidden_layers
+        top_k = ran.experts.top_k if top_k is None else top_k
+    return {
+        "top_k": top_k,
+        "experts": experts,
+        "layers": layers,
+        "hidden_layers": hidden_layers,
+        "form": form,
+    }
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """`3-5,8` -> (3, 4, 5, 8)."""
+    from ..base import BadInput
+
+    numbers: list[int] = []
+    for run in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,5})(?:-(\d{1,5}))?\s*", run)
+        if match is None:
+            raise BadInput(
+                "must be numbers and runs, as 3-60 or 1,3,5", key="--moe-layers", value=text
+            )
+        numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return tuple(numbers)
 
 
 def _loads(loads: Any) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,18 @@ from ...base import BadInput
 from ..trace import NOTHING
 
 MOST_EXPERTS = np.iinfo(np.int16).max
+MOST_CELLS = 2**30
+"""Ids that one reading may hold."""
+MOST_COUNTS = 2**27
+T = TypeVar("T")
+
+
+def built(kind: Callable[..., T], path: str | Path, **fields: Any) -> T:
+    """A RoutingTrace or RoutingCounts; what it refuses is said of the file."""
+    try:
+        return kind(**fields)
+    except BadInput as fault:
+        raise BadInput(fault.what, file=path, key=fault.key, value=fault.value) from None
 
 
 def expert_ids(values: NDArray[Any], experts: int, file: str | Path) -> NDArray[np.int16]:
@@ -57,3 +70,65 @@ def experts_of(value: object, file: str | Path) -> int:
             value=value,
         )
     return value
+
+
+def counted(values: NDArray[Any], axes: int, file: str | Path) -> NDArray[np.float64]:
+    """Counts as doubles, with the number of axes that they must have."""
+    if values.dtype.kind not in "iuf" or values.ndim != axes or values.shape[-1] > MOST_EXPERTS:
+        raise BadInput(
+            f"needs counts with {axes} axes, got {values.dtype} {values.shape}",
+            file=file,
+            key="counts",
+        )
+    return values.astype(np.float64)
+
+
+def nested_ids(values: object, file: str | Path, key: str) -> NDArray[np.int64]:
+    """Lists in lists of whole numbers as an array with three axes."""
+    try:
+        ids = np.array(values)
+    except (ValueError, OverflowError):
+        raise BadInput("holds lists of unequal length", file=file, key=key) from None
+    if ids.ndim != 3 or ids.size == 0 or ids.dtype.kind not in "iu":
+        raise BadInput(
+            f"needs three axes of whole numbers, got {ids.dtype} {ids.shape}", file=file, key=key
+        )
+    # Far beyond any id; keeps int64 from wrapping.
+    return np.asarray(np.clip(ids, -(2**31), 2**31), np.int64)
+
+
+def logical(counts: NDArray[Any], owners: NDArray[Any], file: str | Path) -> NDArray[np.float64]:
+    """Counts of logical experts `[windows, layers, experts]` from those of physical ones.
+
+    counts: `[windows, layers, physical]`. owners: `[layers, physical]`, the logical expert in each
+    slot; the largest tells the number of experts.
+    """
+    table = slot_owners(owners, file)
+    if counts.dtype.kind not in "iuf" or counts.ndim != 3 or counts.shape[1:] != table.shape:
+        raise BadInput(
+            f"needs counts [windows, {table.shape[0]}, {table.shape[1]}], got {counts.dtype} "
+            f"{counts.shape}",
+            file=file,
+            key="counts",
+        )
+    windows, layers, _ = counts.shape
+    experts = int(table.max()) + 1
+    if windows * layers * experts > MOST_COUNTS:
+        raise BadInput("holds more counts than are read", file=file, key="counts")
+    out = np.zeros((layers, experts, windows))
+    np.add.at(out, (np.arange(layers)[:, None], table), np.moveaxis(counts, 0, 2))
+    return np.ascontiguousarray(np.moveaxis(out, 2, 0))
+
+
+def slot_owners(owners: NDArray[Any], file: str | Path) -> NDArray[np.int64]:
+    """The map from physical to logical experts `[layers, physical]`, checked."""
+    key = "physical_to_logical_map"
+    if owners.dtype.kind not in "iu" or owners.ndim != 2 or owners.size == 0:
+        raise BadInput(
+            f"needs whole numbers [layers, physical], got {owners.dtype} {owners.shape}",
+            file=file,
+            key=key,
+        )
+    if owners.min() < 0 or owners.max() >= MOST_EXPERTS:
+        raise BadInput(f"holds an expert outside 0..{MOST_EXPERTS - 1}", file=file, key=key)
+    return owners.astype(np.int64)

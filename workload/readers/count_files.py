@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...base import BadInput
 from ..config_fields import read_json
 from ..counts import RoutingCounts
-from .columns import MOST_EXPERTS, whole
+from .columns import built, counted, whole
 from .numpy_file import read_npz
 
 MOST_BYTES = 256 * 2**20
@@ -40,18 +40,19 @@ def read_olmoe_counts(path: str | Path) -> dict[str, RoutingCounts]:
 def _olmoe(
     arrays: dict[str, NDArray[Any]], model: str, domains: list[str], path: str | Path
 ) -> RoutingCounts:
-    loads = [_counts(arrays[f"{model}/{name}/counts_topk"], 2, path) for name in domains]
+    loads = [counted(arrays[f"{model}/{name}/counts_topk"], 2, path) for name in domains]
     cross = [arrays.get(f"{model}/{name}/cross") for name in domains]
     pairs: tuple[tuple[int, int], ...] = ()
     transitions = None
     if "cross_layer_pairs" in arrays and all(one is not None for one in cross):
-        joined = [_counts(one, 3, path) for one in cross if one is not None]
+        joined = [counted(one, 3, path) for one in cross if one is not None]
         transitions = _stack(joined, path).sum(axis=0)
-        told = _counts(arrays["cross_layer_pairs"], 2, path).astype(np.int64)
+        told = counted(arrays["cross_layer_pairs"], 2, path).astype(np.int64)
         if told.shape[1] != 2:
             raise BadInput("must hold two layers a row", file=path, key="cross_layer_pairs")
         pairs = tuple((int(a), int(b)) for a, b in told)
-    return _checked(
+    return built(
+        RoutingCounts,
         path,
         loads=_stack(loads, path),
         layers=tuple(whole(arrays["layers"], "layers", path).tolist()),
@@ -82,11 +83,12 @@ def read_fiddler_counts(path: str | Path) -> dict[str, RoutingCounts]:
             table = np.array(rows, dtype=np.float64)
         except (msgspec.ValidationError, ValueError) as fault:
             raise BadInput(f"is no table of counts: {fault}", file=path, key=key) from None
-        subjects.setdefault(variant or "counts", {})[subject] = _counts(table, 2, path)
+        subjects.setdefault(variant or "counts", {})[subject] = counted(table, 2, path)
     if not subjects:
         raise BadInput("holds no counts", file=path)
     return {
-        variant: _checked(
+        variant: built(
+            RoutingCounts,
             path,
             loads=_stack(list(tables.values()), path),
             layers=tuple(range(len(next(iter(tables.values()))))),
@@ -97,24 +99,7 @@ def read_fiddler_counts(path: str | Path) -> dict[str, RoutingCounts]:
     }
 
 
-def _counts(values: NDArray[Any], ndim: int, path: str | Path) -> NDArray[np.float64]:
-    if values.dtype.kind not in "iuf" or values.ndim != ndim or values.shape[-1] > MOST_EXPERTS:
-        raise BadInput(
-            f"needs counts with {ndim} axes, got {values.dtype} {values.shape}",
-            file=path,
-            key="counts",
-        )
-    return values.astype(np.float64)
-
-
 def _stack(tables: list[NDArray[np.float64]], path: str | Path) -> NDArray[np.float64]:
     if any(table.shape != tables[0].shape for table in tables):
         raise BadInput("holds tables of different shapes", file=path, key="counts")
     return np.stack(tables)
-
-
-def _checked(path: str | Path, **fields: Any) -> RoutingCounts:
-    try:
-        return RoutingCounts(**fields)
-    except BadInput as fault:
-        raise BadInput(fault.what, file=path, key=fault.key, value=fault.value) from None

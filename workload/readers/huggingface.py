@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ...base import BadInput
 from ..synthetic import best_first
 from ..trace import RoutingTrace
-from .columns import MOST_EXPERTS
+from .columns import MOST_EXPERTS, built
 from .numpy_file import read_npy, read_npz
 
 
@@ -55,16 +55,15 @@ def read_router_logits(
             "holds a number that is not finite in 32 bits", file=path, key="router logits"
         )
     chosen = [_choose(layer, top_k, renormalise) for layer in stacked]
-    try:
-        return RoutingTrace(
-            expert_ids=np.stack([ids for ids, _ in chosen], axis=1),
-            weights=np.stack([weights for _, weights in chosen], axis=1),
-            experts=experts,
-            layers=tuple(range(len(stacked))) if layers is None else layers,
-            source=Path(path).name,
-        )
-    except BadInput as fault:
-        raise BadInput(fault.what, file=path, key=fault.key, value=fault.value) from None
+    return built(
+        RoutingTrace,
+        path,
+        expert_ids=np.stack([ids for ids, _ in chosen], axis=1),
+        weights=np.stack([weights for _, weights in chosen], axis=1),
+        experts=experts,
+        layers=tuple(range(len(stacked))) if layers is None else layers,
+        source=Path(path).name,
+    )
 
 
 def _choose(

@@ -6,25 +6,21 @@ objects (pickles) and records have no such form and are refused.
 
 from __future__ import annotations
 
+import math
 import re
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...base.files import read_bounded
+from .archive import MOST_BYTES, opened
 
 Array = NDArray[Any]
 
-MOST_BYTES = 2 * 2**30
 MOST_MEMBERS = 4096
-MOST_RATIO = 400
-"""Routing compresses a few times; only bombs of more than this many bytes for one are refused."""
-SMALL = 2**20
 MAGIC = b"\x93NUMPY"
 
 _HEADER = re.compile(
@@ -33,74 +29,31 @@ _HEADER = re.compile(
 )
 
 
+class Header(NamedTuple):
+    """What a .npy image says of itself. start: where its numbers begin."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran: bool
+    start: int
+
+
 def read_npy(path: str | Path) -> Array:
     """The array of a .npy file."""
-    return _array(read_bounded(path, MOST_BYTES), path, None)
+    return npy_array(read_bounded(path, MOST_BYTES), path)
 
 
 def read_npz(path: str | Path) -> dict[str, Array]:
     """The arrays of a .npz file by name, in the order of the file."""
-    path = Path(path)
-    if not path.is_file():
-        raise BadInput("is missing; name a .npz file", file=path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            _check(members, path)
-            return {
-                member.filename.removesuffix(".npy"): _array(
-                    _unpacked(archive, member, path), path, member.filename
-                )
-                for member in members
-            }
-    except BadInput:
-        raise
-    except (
-        # What zipfile and zlib are known to raise for damaged archives.
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        OverflowError,
-    ) as fault:
-        raise BadInput(f"is no readable .npz archive: {fault}", file=path) from None
+    with opened(path, ".npz", MOST_MEMBERS) as archive:
+        return {
+            name.removesuffix(".npy"): npy_array(archive.read(name), path, name)
+            for name in archive.names
+        }
 
 
-def _check(members: list[zipfile.ZipInfo], path: Path) -> None:
-    if len(members) > MOST_MEMBERS:
-        raise BadInput(f"holds {len(members)} members; at most {MOST_MEMBERS} are read", file=path)
-    if len({member.filename for member in members}) < len(members):
-        raise BadInput("holds two members of one name", file=path)
-    total = sum(member.file_size for member in members)
-    if total > MOST_BYTES:
-        raise BadInput(f"claims {total} bytes unpacked; at most {MOST_BYTES} are read", file=path)
-    for member in members:
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise BadInput(
-                "is packed in a way that numpy never uses", file=path, key=member.filename
-            )
-        if member.file_size > SMALL and member.file_size > MOST_RATIO * member.compress_size:
-            raise BadInput(
-                f"unpacks {member.compress_size} bytes to {member.file_size}: refused as a bomb",
-                file=path,
-                key=member.filename,
-            )
-
-
-def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bytes:
-    with archive.open(member) as stream:
-        data = stream.read(member.file_size + 1)
-        # Reading to the end makes zipfile compare the checksum.
-        if len(data) != member.file_size or stream.read(1):
-            raise BadInput("does not hold the bytes it claims", file=path, key=member.filename)
-    return data
-
-
-def _array(data: bytes, path: str | Path, member: str | None) -> Array:
-    """The array of one .npy image, shape and type checked against the bytes that are there."""
+def npy_header(data: bytes, path: str | Path, member: str | None = None) -> Header:
+    """The header of a .npy image, of which the first 4 KiB suffice."""
 
     def fault(what: str) -> BadInput:
         return BadInput(what, file=path, key=member)
@@ -119,20 +72,22 @@ def _array(data: bytes, path: str | Path, member: str | None) -> Array:
     if dtype.kind not in "iufbU" or dtype.itemsize == 0:
         raise fault(f"holds {dtype}, where whole numbers, floats, booleans or text are read")
     shape = tuple(int(part) for part in match[3].split(b",") if part.strip())
-    claimed = dtype.itemsize * _product(shape)
-    there = len(data) - start - length
+    return Header(dtype, shape, match[2] == b"True", start + length)
+
+
+def npy_array(data: bytes, path: str | Path, member: str | None = None) -> Array:
+    """The array of one .npy image, shape and type checked against the bytes that are there."""
+    head = npy_header(data, path, member)
+    claimed = head.dtype.itemsize * math.prod(head.shape)
+    there = len(data) - head.start
     if claimed != there:
-        raise fault(f"claims {claimed} bytes in its header but holds {there}")
-    order = "F" if match[2] == b"True" else "C"
-    flat = np.frombuffer(data, dtype, offset=start + length)
+        raise BadInput(
+            f"claims {claimed} bytes in its header but holds {there}", file=path, key=member
+        )
+    flat = np.frombuffer(data, head.dtype, offset=head.start)
     try:
-        return flat.reshape(shape, order=order)  # type: ignore[call-overload,no-any-return]
+        return flat.reshape(head.shape, order="F" if head.fortran else "C")
     except ValueError:  # too many axes, or axes that are vast beside an empty one
-        raise fault(f"has the impossible shape {shape[:4]}...") from None
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    product = 1
-    for size in shape:
-        product *= size
-    return product
+        raise BadInput(
+            f"has the impossible shape {head.shape[:4]}...", file=path, key=member
+        ) from None

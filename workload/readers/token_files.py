@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from ...base import BadInput, parquet
 from ..trace import COLUMNS, RoutingTrace
-from .columns import expert_ids, experts_of, whole
+from .columns import MOST_CELLS, built, expert_ids, experts_of, whole
 from .numpy_file import read_npz
 
-MOST_CELLS = 2**30
 MOST_GRID = 2**14
 _NPZ_COLUMNS = {
     "request_id": "request_id",
@@ -79,7 +78,8 @@ def read_npz_trace(path: str | Path) -> RoutingTrace:
         columns["is_decode"] = whole(arrays["is_decode"], "is_decode", path) != 0
     if "probs_u8" in arrays:
         columns["weights"] = _weights(arrays["probs_u8"], ids.shape, meta.config.renorm, path)
-    return _trace(
+    return built(
+        RoutingTrace,
         path,
         expert_ids=expert_ids(ids, experts, path),
         experts=experts,
@@ -162,7 +162,8 @@ def read_parquet_trace(path: str | Path) -> RoutingTrace:
         weights = np.stack([table[name] for name in grids["weight"]], axis=1)
         columns["weights"] = weights.reshape(shape).astype(np.float32)
     ids = np.stack([table[name] for name in grids["expert"]], axis=1).reshape(shape)
-    return _trace(
+    return built(
+        RoutingTrace,
         path,
         expert_ids=expert_ids(ids, told.experts, path),
         experts=told.experts,
@@ -194,10 +195,3 @@ def _grid(kind: str, told: _Told) -> list[str]:
         for layer in range(len(told.layers))
         for choice in range(told.top_k)
     ]
-
-
-def _trace(path: str | Path, **fields: Any) -> RoutingTrace:
-    try:
-        return RoutingTrace(**fields)
-    except BadInput as fault:
-        raise BadInput(fault.what, file=path, key=fault.key, value=fault.value) from None
