@@ -46,7 +46,8 @@ def torch_image(value: Any, name: str = "archive", **members: bytes) -> bytes:
     The names `torch._utils._rebuild_tensor_v2` and `torch.IntStorage` have to be importable while
     they are pickled, so stand-ins take their place for as long as that.
     """
-    stream, storages = io.BytesIO(), {}
+    stream = io.BytesIO()
+    storages: Built = {}
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
 
     def rebuild() -> None:
@@ -74,7 +75,7 @@ def torch_image(value: Any, name: str = "archive", **members: bytes) -> bytes:
             shape = (parts["offset"], parts["size"], parts["stride"])
             return rebuild, (parts["numbers"], *shape, False, collections.OrderedDict())
 
-    counts: dict[int, int] = {}
+    counts: Built = {}
     before = {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
     sys.modules |= {"torch": torch, "torch._utils": utils}
     try:

@@ -95,14 +95,6 @@ def _torch(path: Path, asked: Asked) -> Routing:
     return sglang_recorder.recording(path, values)
 
 
-def _which_table(path: Path, asked: Asked) -> Routing:
-    raise BadInput(
-        "is a table of whole numbers, which may mean two things: say --format exflow for the top-1 "
-        "experts of [tokens, layers], --format eplb-weight for the loads of [layers, experts]",
-        file=path,
-    )
-
-
 def _pt(head: Head) -> bool:
     if head.folder:
         return any(name.endswith(".pt") for name in head.members)
@@ -166,11 +158,13 @@ FORMATS: tuple[Format, ...] = (
         lambda head: head.table("f") and head.asked.top_k is None,
         _one(lambda path, _: eplb_weight(path, read_npy(path))),
     ),
-    Format("whole numbers", False, lambda head: head.table("iu"), _one(_which_table)),
     Format(
         "router-logits",
         False,
-        lambda head: head.start.startswith(MAGIC) or (bool(head.members) and not head.folder),
+        lambda head: (
+            (head.start.startswith(MAGIC) and not head.table("iu"))
+            or (bool(head.members) and not head.folder)
+        ),
         _one(_logits),
     ),
     Format(
@@ -261,6 +255,12 @@ def _detected(path: Path, asked: Asked) -> Format:
         raise BadInput(
             "is a folder without a recording: neither .pt files of SGLang nor the meta_info.json "
             "of TensorRT-LLM",
+            file=path,
+        )
+    if head.table("iu"):
+        raise BadInput(
+            "is a table of whole numbers, which may mean two things: say --format exflow for the "
+            "top-1 experts of [tokens, layers], --format eplb-weight for loads [layers, experts]",
             file=path,
         )
     known = ", ".join(form.name for form in FORMATS)

@@ -93,9 +93,19 @@ def _shape(
         )
     free = values // top_k // (layers or 1)
     options = [free] if expected is None else [expected, expected + 1]
-    for rows in options:
-        if rows and values % (rows * top_k) == 0 and layers in (None, values // (rows * top_k)):
-            return rows, values // (rows * top_k)
+    fits = [
+        (rows, values // (rows * top_k))
+        for rows in options
+        if rows and values % (rows * top_k) == 0 and layers in (None, values // (rows * top_k))
+    ]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise BadInput(
+            f"may hold {fits[0][1]} or {fits[1][1]} layers: state the hidden layers of the model",
+            file=path,
+            key="hidden_layers",
+        )
     tokens = "" if expected is None else f" for {expected} computed tokens"
     raise BadInput(
         f"holds {values} ids{tokens}, which do not divide into {layers or 'whole'} layers of "
