@@ -73,15 +73,15 @@ def rebalance_experts(
     weights = np.asarray(loads, np.float32)
     layers, experts = weights.shape
     size = experts // groups
-    totals = weights.reshape(layers, groups, size).sum(axis=2)
+    totals: Floats = weights.reshape(layers, groups, size).sum(axis=2, dtype=np.float32)
     node, place = packed(totals, nodes)
     # A row of `members` is a node of a layer: its experts, group after group.
     by_node = np.argsort(node * (groups // nodes) + place, axis=1)
     members = (by_node[:, :, None] * size + np.arange(size)).reshape(layers, experts)
     local = np.take_along_axis(weights, members, 1).reshape(layers * nodes, -1)
     held, nth, copies = replicated(local, slots // nodes)
-    share = np.take_along_axis(local / copies.astype(np.float32), held, 1)
-    rank, seat = packed(share, ranks // nodes)
+    per_copy = np.divide(local, copies, dtype=np.float32)
+    rank, seat = packed(np.take_along_axis(per_copy, held, 1), ranks // nodes)
     order = np.argsort(rank * (slots // ranks) + seat, axis=1)
     nth = np.take_along_axis(nth, order, 1).reshape(layers, slots)
     held = np.take_along_axis(members.reshape(layers * nodes, -1), held, 1)
@@ -125,7 +125,7 @@ def replicated(weights: Floats, slots: int) -> tuple[Ints, Ints, Ints]:
     held, nth = np.tile(np.arange(slots), (rows, 1)), np.zeros((rows, slots), np.int64)
     copies = np.ones((rows, experts), np.int64)
     for slot in range(experts, slots):
-        heaviest = (weights / copies.astype(np.float32)).argmax(axis=1)
+        heaviest = np.divide(weights, copies, dtype=np.float32).argmax(axis=1)
         held[:, slot], nth[:, slot] = heaviest, copies[row, heaviest]
         copies[row, heaviest] += 1
     return held, nth, copies

@@ -13,6 +13,7 @@ from ..problem import Problem
 from .eplb import eplb, eplb_global
 from .exact_small import exact_small
 from .found import Found, Method
+from .replicas import replicas, replicas_by_node
 from .simple import contiguous, lpt, lpt_swaps, round_robin
 
 METHODS: dict[str, Method] = {
@@ -23,6 +24,8 @@ METHODS: dict[str, Method] = {
     "exact-small": exact_small,
     "eplb": eplb,
     "eplb-global": eplb_global,
+    "replicas": replicas,
+    "replicas-by-node": replicas_by_node,
 }
 
 
