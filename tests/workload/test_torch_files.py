@@ -75,7 +75,7 @@ def torch_image(value: Any, name: str = "archive", **members: bytes) -> bytes:
             shape = (parts["offset"], parts["size"], parts["stride"])
             return rebuild, (parts["numbers"], *shape, False, collections.OrderedDict())
 
-    counts: Built = {}
+    counts: dict[int, Any] = {}
     before = {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
     sys.modules |= {"torch": torch, "torch._utils": utils}
     try:
