@@ -11,8 +11,11 @@ from ..objective import moved, score
 from ..placement import ROUNDING, Certificate, HopCertificate, Hops, Placement, Proof
 from ..problem import Problem
 from .eplb import eplb, eplb_global
+from .exact import exact
 from .exact_small import exact_small
 from .found import Found, Method
+from .joint import groups, joint
+from .rebalance import rebalance
 from .replicas import replicas, replicas_by_node
 from .simple import contiguous, lpt, lpt_swaps, round_robin
 
@@ -22,10 +25,14 @@ METHODS: dict[str, Method] = {
     "lpt": lpt,
     "lpt-swaps": lpt_swaps,
     "exact-small": exact_small,
+    "exact": exact,
+    "groups": groups,
+    "joint": joint,
     "eplb": eplb,
     "eplb-global": eplb_global,
     "replicas": replicas,
     "replicas-by-node": replicas_by_node,
+    "rebalance": rebalance,
 }
 
 
