@@ -19,8 +19,6 @@ from .file import Format, Table, rows_of
 
 ASSIGNMENTS = "initial_global_assignments"
 NUMBERS = ("num_slots", "layer_updates_per_iter", "ep_size")
-_COMMENT = re.compile(r"[ \t]*#[^\n]*|[ \t\r]+(?=\n)")
-_BLANK = re.compile(r"\n\n+")
 _END = r"[ \t]*(?:\n|\Z)"
 _TOP = re.compile(rf"([a-z_]{{1,64}}):[ \t]*(\d{{1,9}})?{_END}")
 _LAYER = re.compile(rf"[ \t]+(\d{{1,9}}):[ \t]*(?:(\[[\d,\s]*\]){_END}|\n)")
@@ -62,10 +60,11 @@ def decode(data: bytes, path: Path) -> Table:
 def _parsed(data: bytes, path: Path) -> tuple[dict[str, int], dict[int, list[int]]]:
     """The numbers by name, and the slots by layer."""
     try:
-        text = data.decode("utf-8")
+        lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError:
         raise BadInput("is no text", file=path) from None
-    text = _BLANK.sub("\n", _COMMENT.sub("", text)).lstrip("\n").removeprefix("---\n")
+    bare = (line.split("#", 1)[0].rstrip(" \t\r") for line in lines)
+    text = "\n".join(line for line in bare if line).removeprefix("---\n")
     numbers: dict[str, int] = {}
     layers: dict[int, list[int]] = {}
     at = 0

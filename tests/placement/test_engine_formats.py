@@ -253,7 +253,8 @@ def test_wider_padding_and_another_order_of_copies_are_the_same_arrays(tmp_path)
     with np.load(tmp_path / "e.npz") as arrays:
         parts: dict[str, Any] = {**arrays}
     wide = np.pad(parts["log2phy"][:, :, ::-1], ((0, 0), (0, 0), (0, 5)), constant_values=-1)
-    np.savez(tmp_path / "e.npz", **parts | {"log2phy": wide})
+    parts["log2phy"] = wide
+    np.savez(tmp_path / "e.npz", **parts)
     placed, _ = formats.read(tmp_path / "e.npz", layers=(1, 3), ranks=2)
     assert (placed.slots == tiny().slots).all()
 
