@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Routing traces: show, import, make.")
 
 RANKS = (4, 8)
+MOST_WINDOWS = 24
+"""A recording of a thousand steps is no table to read."""
 File = Annotated[
     Path, typer.Argument(help="A trace, a table of counts, or the folder of a recording.")
 ]
@@ -248,7 +250,8 @@ def _print(facts: dict[str, Any]) -> None:
     tokens = f"{facts['tokens']} tokens, " if "tokens" in facts else ""
     choice = f", top-{facts['top_k']}" if "top_k" in facts else ""
     kinds = list(facts["imbalance"])
-    rows = {"all": facts["imbalance"]} | facts["imbalance_by_window"]
+    windows = facts["imbalance_by_window"]
+    rows = {"all": facts["imbalance"]} | (windows if len(windows) <= MOST_WINDOWS else {})
     show.table(
         f"{facts['source']}: {facts['kind']}, {tokens}{len(facts['layers'])} layers, "
         f"{facts['experts']} experts{choice}. Busiest over mean load, mean of layers (worst)",
@@ -257,7 +260,8 @@ def _print(facts: dict[str, Any]) -> None:
             [name, *(f"{row[kind]['mean']:.2f} ({row[kind]['worst']:.2f})" for kind in kinds)]
             for name, row in rows.items()
         ],
-        note="ep4, ep8: ranks that hold experts in order",
+        note="ep4, ep8: ranks that hold experts in order"
+        + (f"; --json shows all {len(windows)} windows" if len(windows) > MOST_WINDOWS else ""),
     )
     if affinity := facts.get("affinity"):
         show.table(

@@ -193,10 +193,12 @@ def test_several_choices_of_vllm_share_one_prompt(tmp_path, answer):
         (chat([[[[0, 1]], [[0]]]]), "unequal length"),
         (chat([[[[0, 1]]]], [[[0, 1, 2]]]), "different shapes"),
         (chat(["AAAA"]), "no .npy array"),
-        (chat([npy64(IDS, "<f4")]), "needs whole numbers"),
-        (chat([npy64(IDS[0])]), "needs whole numbers"),
+        (chat([npy64(IDS, "<f4")]), "needs three axes"),
+        (chat([npy64(IDS[0])]), "needs three axes"),
         (chat([[[[0, -2]]]]), "allowed are"),
         (chat([[[[0, 10**30]]]]), "not what was expected|three axes"),
+        (chat([[[[0, 2**63]]]]), "allowed are|three axes"),
+        (chat([npy64(np.full((1, 1, 2), 2**64 - 1, np.uint64), "<u8")]), "allowed are"),
         (chat([IDS.tolist()], usage={"prompt_tokens": -1}), "not be negative"),
         (chat([3]), "not what was expected"),
     ],
@@ -293,7 +295,7 @@ def test_results_of_olmoe_hold_choices_before_layers(tmp_path):
     [
         (text({"input_ids": [1], "exp_ids": [[[1]], [[2]]]}), "2 token ids"),
         (text({"exp_ids": [[[1], [2, 3]]]}), "unequal length"),
-        (text({"exp_ids": [[[40000]]]}), "no expert has"),
+        (text({"exp_ids": [[[40000]]]}), "allowed are"),
         (text({"exp_ids": []}), "three axes"),
         (text({"exp_ids": [[[1]]]}) + b"\n" + text({"exp_ids": [[[1, 2]]]}), "different models"),
         (text({"exp_ids": [[[1]]]}) + b"\n{", "line 2"),
@@ -321,6 +323,17 @@ def test_long_tables_of_whole_numbers_are_exflow_and_short_ones_need_a_word(tmp_
     assert counts(tmp_path / "floats.npy", layers=(1, 2, 3, 4, 5, 9)).layers[-1] == 9
     with pytest.raises(BadInput, match="no format is called"):
         readers.load(tmp_path / "short.npy", form="exflo")
+
+
+def test_weights_beyond_doubles_and_endless_ones_are_refused(tmp_path):
+    for weight in (
+        np.full((2, 3), np.inf),
+        np.full((2, 3), np.nan),
+        np.full((2, 3), np.longdouble("1e400")),
+    ):
+        np.save(tmp_path / "w.npy", weight)
+        with pytest.raises(BadInput, match="finite"):
+            readers.load(tmp_path / "w.npy")
 
 
 def test_a_profile_of_moetuner_keeps_its_moves(tmp_path):
@@ -399,6 +412,9 @@ def test_the_command_imports_tokens_and_counts_and_says_what_it_assumed(tmp_path
     words = ["trace", "show", str(file), "--model", "deepseek-v3", "--json"]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["layers"] == list(range(3, 61))
+    many = {"load_history": [{"logical_expert_load": [[1, 2]]}] * 30}
+    assert main(["trace", "show", str(write(tmp_path / "m.json", many))]) == 0
+    assert "all 30 windows" in capsys.readouterr().out.replace("\n", " ")
     for wrong in (["--moe-layers", "3-x"], ["--format", "x"], ["--model", "x"]):
         assert main(["trace", "show", str(file), *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1

@@ -80,7 +80,11 @@ def counted(values: NDArray[Any], axes: int, file: str | Path) -> NDArray[np.flo
             file=file,
             key="counts",
         )
-    return values.astype(np.float64)
+    with np.errstate(over="ignore"):  # wider floats may not fit; the check says so
+        counts = values.astype(np.float64)
+    if not np.isfinite(counts).all():
+        raise BadInput("must be finite", file=file, key="counts")
+    return counts
 
 
 def nested_ids(values: object, file: str | Path, key: str) -> NDArray[np.int64]:
@@ -89,12 +93,24 @@ def nested_ids(values: object, file: str | Path, key: str) -> NDArray[np.int64]:
         ids = np.array(values)
     except (ValueError, OverflowError):
         raise BadInput("holds lists of unequal length", file=file, key=key) from None
+    return cube(ids, file, key)
+
+
+def cube(ids: NDArray[Any], file: str | Path, key: str) -> NDArray[np.int64]:
+    """An array of ids with three axes; what no expert has is refused before it could wrap."""
     if ids.ndim != 3 or ids.size == 0 or ids.dtype.kind not in "iu":
         raise BadInput(
             f"needs three axes of whole numbers, got {ids.dtype} {ids.shape}", file=file, key=key
         )
-    # Far beyond any id; keeps int64 from wrapping.
-    return np.asarray(np.clip(ids, -(2**31), 2**31), np.int64)
+    low, high = int(ids.min()), int(ids.max())
+    if low < -1 or high >= MOST_EXPERTS:
+        raise BadInput(
+            f"allowed are 0..{MOST_EXPERTS - 1}, and -1 for none",
+            file=file,
+            key=key,
+            value=low if low < -1 else high,
+        )
+    return ids.astype(np.int64)
 
 
 def logical(counts: NDArray[Any], owners: NDArray[Any], file: str | Path) -> NDArray[np.float64]:

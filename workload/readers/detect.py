@@ -29,6 +29,7 @@ from .vllm_files import read_vllm_answers
 JSON_HEAD = 16 * 2**20
 """How far into a JSON file its telling keys are looked for."""
 MOST_FILES = 4096
+MOST_FOLDER = 8 * 2**30
 MOST_LAYERS = 4096
 """No model has more; a table of whole numbers with more rows holds tokens."""
 
@@ -78,8 +79,13 @@ def _torch(path: Path, asked: Asked) -> Routing:
     files = [path]
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix == ".pt")
-        if len(files) > MOST_FILES:
-            raise BadInput(f"holds {len(files)} files; at most {MOST_FILES} are read", file=path)
+        size = sum(file.stat().st_size for file in files)
+        if len(files) > MOST_FILES or size > MOST_FOLDER:
+            raise BadInput(
+                f"holds {len(files)} files of {size} bytes; at most {MOST_FILES} of "
+                f"{MOST_FOLDER} bytes together are read",
+                file=path,
+            )
     values = {file: read_torch(file) for file in files}
     first: Any = values[files[0]]
     if len(files) == 1 and vllm_files.is_window(first):

@@ -24,7 +24,7 @@ from ...base import BadInput
 from ..counts import RoutingCounts
 from ..trace import NOTHING, RoutingTrace
 from .asked import Asked, told
-from .columns import built, logical, nested_ids
+from .columns import built, cube, logical, nested_ids
 from .json_records import records
 from .numpy_file import npy_array
 from .request_ids import Answer, joined
@@ -102,14 +102,7 @@ def _from_text(text: str, path: Path) -> NDArray[np.int64]:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as fault:
         raise BadInput(f"is no base64: {fault}", file=path, key=key) from None
-    ids = npy_array(data, path, key)
-    if ids.ndim != 3 or ids.size == 0 or ids.dtype.kind not in "iu":
-        raise BadInput(
-            f"needs whole numbers [tokens, layers, k], got {ids.dtype} {ids.shape}",
-            file=path,
-            key=key,
-        )
-    return np.clip(ids, -(2**31), 2**31).astype(np.int64)
+    return cube(npy_array(data, path, key), path, key)
 
 
 def is_window(value: Any) -> bool:
