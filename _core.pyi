@@ -38,3 +38,46 @@ def ease_ranks(
     gain by the experts that it moves. Returns the new held, and after each step the heaviest rank's
     load and the experts moved so far [layers, steps + 1], and the steps made [layers].
     """
+
+class HopAnneal:
+    """Swaps of two items of a layer, annealed: what is kept on a rank between layers (flow), what
+    meets in a layer (pairs) and what likes its rank (bias), against a hard limit on every rank.
+
+    flow: float64 [layers - 1, items, items]; loads: [layers, items]; limit: [layers]; held: int32
+    [layers, items], the expert of each item (no rank holds one twice); homes: int32 [layers,
+    items]; pairs: [layers, items, items], symmetric; bias: [layers, ranks, items]. The four numbers
+    after them are the gain of a unit of flow or of pairs kept on a rank, and on a node beyond that.
+    """
+
+    def __init__(
+        self,
+        *,
+        flow: NDArray[np.float64],
+        loads: NDArray[np.float64],
+        limit: NDArray[np.float64],
+        held: NDArray[np.int32],
+        homes: NDArray[np.int32],
+        ranks: int,
+        node_ranks: int,
+        pairs: NDArray[np.float64] | None = None,
+        bias: NDArray[np.float64] | None = None,
+        flow_rank: float = 1.0,
+        flow_node: float = 0.0,
+        pair_rank: float = 0.0,
+        pair_node: float = 0.0,
+        seed: int = 0,
+    ) -> None: ...
+    def sweep(self, temperature: float, tries: int) -> None:
+        """One pass over the layers: `tries` random swaps an item at a temperature in gain."""
+
+    def descend(self, least: float, most: int) -> int:
+        """Best swaps until none gains more than `least`; returns how many were made."""
+
+    def mean_loss(self, samples: int) -> float:
+        """The mean loss of random allowed swaps that lose."""
+
+    def accepted(self) -> int:
+        """Swaps made so far."""
+
+    def homes(self) -> NDArray[np.int32]:
+        """The rank of each item now, int32 [layers, items]."""

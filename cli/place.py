@@ -146,7 +146,13 @@ def compare(
     results: list[tuple[Placement, float]] = []
     for name in names:
         start = time.perf_counter()
-        placement = find(problem, name, time_limit, seed)
+        try:
+            placement = find(problem, name, time_limit, seed)
+        except BadInput as fault:
+            if methods != "all":
+                raise
+            show.say(f"{name} is left out: {fault}")
+            continue
         results.append((placement, time.perf_counter() - start))
     if as_json:
         rows = [{**placement.summary(), "seconds": seconds} for placement, seconds in results]

@@ -34,19 +34,19 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class HopProof(msgspec.Struct, frozen=True, kw_only=True):
-    """Why no placement keeps more than `kept [pairs]` assignments on one run of `group` ranks.
+    """Why no map keeps more than `kept [pairs]` assignments on one run of `group` ranks.
 
-    With T the transitions of a pair, C the slots of a run and Y[i, j] = 1 where i and j live on the
-    same run: 0 <= Y <= 1, and no row or column of Y sums to more than C. So for any u, v
-    `duals [pairs, 2, experts]` kept = <T, Y> <= C (sum u + sum v) + sum max(0, T - u - v)
-    (the dual of a b-matching). part: float32 `[pairs, experts, experts]`, M, where only M is
-    bounded so and T - M by its singular values (docs/placement.md); None where all is.
+    duals: `[pairs, 2, experts]`, u and v of the b-matching; where that bounds the whole flow the
+    rest is None. Else `part`, float32 `[pairs, experts, experts]`, is what it bounds, `load_duals
+    [pairs, 2, experts]` what the cap bounds, and the remainder is bounded by its singular values
+    (`bounds/split.py`).
     """
 
     group: int
     kept: NDArray[np.float64]
     duals: NDArray[np.float64]
     part: NDArray[np.float32] | None = None
+    load_duals: NDArray[np.float64] | None = None
 
 
 class HopCertificate(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,7 +44,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     assignments of a layer that go on to each expert of the next (`flows`). routing: int16 `[tokens,
     moe_layers, top_k]`, the same routing token by token.
     node_cost: what a hop to another node costs when one inside the node costs 1.
-    groups: runs of neighbouring experts that the router limits tokens to (DeepSeek's expert groups);
+    groups: runs of neighbouring experts (DeepSeek routes a token to few of them);
     a method by nodes keeps them together. None: it chooses.
     current: the map that is loaded now; most_moves: how many experts may come to a rank that does
     not hold them now, over all layers.

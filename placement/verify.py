@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..base import BadInput
 from .placement import Placement, Proof
 from .problem import Problem
+from .verify_hops import verify_hops
 
 MOST_NODES = 20_000
 """Search nodes spent on one layer before its bound is left to the solver's word."""
@@ -18,12 +19,14 @@ SLACK = 1e-9
 class Verified(msgspec.Struct, frozen=True):
     """What was re-derived: `rank_max [moe_layers]`, and the layers whose bound stands by itself.
 
-    The layers in `on_trust` rest on a solver's search that is too large to repeat here.
+    The layers in `on_trust` rest on a solver's search that is too large to repeat here. hops: the
+    bound on hops stands by itself; None where there is none.
     """
 
     rank_max: NDArray[np.float64]
     checked: tuple[int, ...]
     on_trust: tuple[int, ...]
+    hops: bool | None = None
 
 
 def verify(problem: Problem, placement: Placement) -> Verified:
@@ -56,7 +59,7 @@ def verify(problem: Problem, placement: Placement) -> Verified:
                 f"{proof.bound:g}",
                 key="certificate",
             )
-    return Verified(rank_max, tuple(checked), tuple(on_trust))
+    return Verified(rank_max, tuple(checked), tuple(on_trust), verify_hops(problem, placement))
 
 
 def _rank_max(problem: Problem, placement: Placement) -> NDArray[np.float64]:

@@ -43,6 +43,17 @@ def demand_single(problem: Problem, method: str) -> None:
         )
 
 
+def demand_transitions(problem: Problem, method: str) -> NDArray[np.float64]:
+    """The transitions; raises BadInput where the routing does not tell them."""
+    if problem.transitions is None or not problem.transitions.any():
+        raise BadInput(
+            f"{method} needs to know which expert follows which: a routing trace of at least two "
+            "layers, or counts with transitions between neighbours",
+            key="transitions",
+        )
+    return problem.transitions
+
+
 def as_map(
     problem: Problem, homes: NDArray[np.int32], held: NDArray[np.int32] | None = None
 ) -> ExpertMap:

@@ -1,0 +1,124 @@
+"""Annealing of whole maps by swaps, in C++ (csrc/anneal/hops), under a hard cap on every rank."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import _core
+from ...workload import ExpertMap
+from ..problem import Problem
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
+SWAPS_PER_SECOND = 1.2e7
+"""Swaps tried in a second on one shared x86 core (64 to 256 experts): it turns a time into a number
+of sweeps, so that the same question gets the same answer on any machine."""
+TRIES = 20
+"""Swaps tried for each item of a layer before the next layer has its turn."""
+HOT, COLD = 1.0, 0.03
+"""First and last temperature, in mean losses of a random swap; found on drawn traces."""
+SAMPLES = 20_000
+
+
+def annealed(
+    problem: Problem,
+    homes: Ints,
+    held: Ints,
+    limit: Floats,
+    seconds: float,
+    seed: int,
+) -> tuple[Ints, bool]:
+    """`homes [moe_layers, items]` after annealing, and whether it was stopped by hand.
+
+    held: `[moe_layers, items]`, the expert of each item, more than one item where it has copies.
+    limit: `[moe_layers]`, the load that no rank goes above. What counts is the price of hops,
+    fan-out and moves by `problem.weights`.
+    """
+    engine = _engine(problem, homes, held, limit, seed)
+    scale = engine.mean_loss(SAMPLES)
+    sweeps = max(2, int(seconds * SWAPS_PER_SECOND / (TRIES * homes.size)))
+    interrupted = False
+    try:
+        for sweep in range(sweeps if scale > 0 else 0):
+            engine.sweep(scale * HOT * (COLD / HOT) ** (sweep / (sweeps - 1)), TRIES)
+    except KeyboardInterrupt:
+        interrupted = True
+    engine.descend(least=scale * 1e-9, most=homes.size * 100)
+    return engine.homes(), interrupted
+
+
+def _engine(problem: Problem, homes: Ints, held: Ints, limit: Floats, seed: int) -> _core.HopAnneal:
+    weights, beyond = problem.weights, problem.node_cost - 1
+    flow, loads = _of_items(problem, held)
+    return _core.HopAnneal(
+        flow=flow,
+        loads=loads,
+        limit=np.ascontiguousarray(limit, np.float64),
+        held=held,
+        homes=homes,
+        ranks=problem.ranks,
+        node_ranks=problem.node_ranks,
+        pairs=_pairs(problem, held) if weights.fan_out else None,
+        bias=_bias(problem, held) if weights.moves and problem.current is not None else None,
+        flow_rank=weights.hops,
+        flow_node=weights.hops * beyond,
+        pair_rank=weights.fan_out,
+        pair_node=weights.fan_out * beyond,
+        seed=seed,
+    )
+
+
+def _of_items(problem: Problem, held: Ints) -> tuple[Floats, Floats]:
+    """Transitions and loads of items: the copies of an expert share what it has evenly."""
+    rows = np.arange(len(held))[:, None]
+    copies = np.zeros(problem.loads.shape)
+    np.add.at(copies, (rows, held), 1.0)
+    part = 1.0 / copies[rows, held]
+    loads = problem.loads[rows, held] * part
+    if problem.transitions is None:
+        return np.zeros((len(held) - 1, held.shape[1], held.shape[1])), loads
+    flow = np.stack(
+        [
+            moved[np.ix_(here, after)] * np.outer(mine, theirs)
+            for moved, here, after, mine, theirs in zip(
+                problem.transitions, held, held[1:], part, part[1:], strict=False
+            )
+        ]
+    )
+    return np.ascontiguousarray(flow), loads
+
+
+def _pairs(problem: Problem, held: Ints) -> Floats:
+    """Tokens that take both items: a pair that lives together saves a token one rank to visit."""
+    together = co_activations(problem)
+    out = np.stack([pairs[np.ix_(row, row)] for pairs, row in zip(together, held, strict=True)])
+    out[held[:, :, None] == held[:, None, :]] = 0.0
+    return np.ascontiguousarray(out)
+
+
+def co_activations(problem: Problem) -> Floats:
+    """Tokens that take both experts, `[moe_layers, experts, experts]`, nothing on the diagonal."""
+    assert problem.routing is not None
+    layers, experts = problem.loads.shape
+    out = np.zeros((layers, experts, experts))
+    for row in range(layers):
+        ids = problem.routing[:, row].astype(np.int64)
+        for a in range(ids.shape[1]):
+            for b in range(a):
+                both = (ids[:, a] >= 0) & (ids[:, b] >= 0)
+                flat = ids[both, a] * experts + ids[both, b]
+                out[row] += np.bincount(flat, minlength=experts**2).reshape(experts, experts)
+    return np.asarray(out + out.transpose(0, 2, 1))
+
+
+def _bias(problem: Problem, held: Ints) -> Floats:
+    """What a rank gains by an item that it holds already: `[moe_layers, ranks, items]`."""
+    current = problem.current
+    assert isinstance(current, ExpertMap)
+    there = np.zeros((len(held), problem.ranks, problem.experts))
+    rows = np.arange(len(held))[:, None]
+    there[rows, current.ranks[None, :], current.slots] = problem.weights.moves
+    wanted = held[:, None, :].astype(np.int64)
+    return np.ascontiguousarray(np.take_along_axis(there, wanted, axis=2))
