@@ -155,8 +155,12 @@ def _frontier(problem: Problem, held: Held, targets: list[Floats]) -> Frontier:
         moved.append(run.moved)
         target.append(np.broadcast_to(ratios[:, None], run.moved.shape))
         step.append(np.broadcast_to(np.arange(run.moved.shape[1]), run.moved.shape))
-    parts = (np.concatenate(part, axis=1) for part in (ratio, moved, target, step))
-    return Frontier(*parts)
+    return Frontier(
+        np.concatenate(ratio, axis=1),
+        np.concatenate(moved, axis=1),
+        np.concatenate(target, axis=1),
+        np.concatenate(step, axis=1),
+    )
 
 
 def _chosen(problem: Problem, front: Frontier) -> Ints:

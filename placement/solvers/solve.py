@@ -10,11 +10,14 @@ from ..bounds import best_load_proof, bound_hops, chance_cost, hop_cost
 from ..objective import moved, score
 from ..placement import ROUNDING, Certificate, HopCertificate, Hops, Placement, Proof
 from ..problem import Problem
+from .chain import two_stage
 from .eplb import eplb, eplb_global
 from .exact import exact
 from .exact_small import exact_small
+from .exflow import exflow
 from .found import Found, Method
 from .joint import groups, joint
+from .moetuner import moetuner
 from .rebalance import rebalance
 from .replicas import replicas, replicas_by_node
 from .simple import contiguous, lpt, lpt_swaps, round_robin
@@ -33,6 +36,9 @@ METHODS: dict[str, Method] = {
     "replicas": replicas,
     "replicas-by-node": replicas_by_node,
     "rebalance": rebalance,
+    "two-stage": two_stage,
+    "moetuner": moetuner,
+    "exflow": exflow,
 }
 
 
