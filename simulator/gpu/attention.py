@@ -74,9 +74,10 @@ def attention_terms(
     gathers = (shape.packed > 1) & (shape.kv_heads > 1) & (np.asarray(call.batch) > 1)
     regroups = gathers & (np.asarray(call.query_tokens) == 1)
     parts = (
-        constants.launch_s + constants.regroup_s * regroups,
+        machine.seconds(constants.launch_cycles)
+        + machine.seconds(constants.regroup_cycles) * regroups,
         _rows_s(call, memory, constants),
-        constants.block_s * _waves(blocks / places, constants),
+        machine.seconds(constants.block_cycles) * _waves(blocks / places, constants),
         _attention_s(shape, memory, splits, machine, constants),
         _combine_s(call, shape, splits, machine, constants),
     )
@@ -130,10 +131,17 @@ def _memory(
         call.output_size
     )
     row_bytes = call.batch * np.asarray(call.query_tokens) * call.heads * each
-    held = constants.resident_share * machine.cache_bytes
+    held = machine.kept_share(constants.resident_share) * machine.cache_bytes
     resident = np.minimum(held / (kv_bytes + row_bytes), 1.0) ** CACHE_SHARPNESS
-    apart = (1 - resident) / constants.dram_share + resident / constants.l2_gain
-    return _Memory(kv_bytes, row_bytes, key_bytes, apart / machine.bandwidth_bytes_per_s)
+    dram_rate = constants.dram_share * machine.bandwidth_bytes_per_s
+    byte_s = (1 - resident) / dram_rate + resident / _cache_rate(machine, constants)
+    return _Memory(kv_bytes, row_bytes, key_bytes, byte_s)
+
+
+def _cache_rate(machine: Machine, constants: AttentionConstants) -> Floats:
+    """Bytes/s from the cache: never slower than from memory."""
+    port = constants.cache_share * machine.cache_port_bytes_per_s
+    return np.asarray(np.maximum(port, constants.dram_share * machine.bandwidth_bytes_per_s))
 
 
 def _splits(shape: _Shape, places: Figure, constants: AttentionConstants) -> Floats:
@@ -170,17 +178,19 @@ def _attention_s(
 
     derived: a key costs a block 2 rows (key_dim + value_dim) operations and `rows` exponentials on
     one SM, which overlap as far as two units can (root of squares), and key_bytes through the SM's
-    own share of bandwidth. The busiest SM walks its waves of mean blocks, or one longest block.
+    own part of the cache's port. The busiest SM walks its waves of mean blocks, or one longest
+    block.
     """
     blocks = shape.blocks * splits
     unit_flops_per_s = constants.tensor_share * machine.peak_flops_per_s / machine.units
     tensor_s = 2.0 * shape.rows * (shape.key_dim + shape.value_dim) / unit_flops_per_s
-    product_s = np.hypot(tensor_s, shape.rows * constants.pair_s)
-    rate = machine.bandwidth_bytes_per_s
-    load_s = memory.key_bytes * machine.units / (constants.unit_gain * rate)
+    product_s = np.hypot(tensor_s, shape.rows * machine.seconds(constants.pair_cycles))
+    port = constants.unit_share * machine.cache_port_bytes_per_s
+    load_s = memory.key_bytes * machine.units / port
     waves = _waves(blocks / machine.units, constants)
     walked = np.maximum(waves * shape.keys, shape.longest) / splits
-    cache_s = blocks * shape.keys / splits * memory.key_bytes / (constants.l2_gain * rate)
+    cache_bytes = blocks * shape.keys / splits * memory.key_bytes
+    cache_s = cache_bytes / _cache_rate(machine, constants)
     return _joined(
         constants.overlap,
         walked * product_s,
@@ -209,5 +219,7 @@ def _combine_s(
     """Partial sums written and read once more through the cache; nothing where nothing is split."""
     rows = call.batch * np.asarray(call.query_tokens) * call.heads
     part_bytes = 2 * PART_BYTES * splits * rows * shape.value_dim
-    seconds = part_bytes / (constants.l2_gain * machine.bandwidth_bytes_per_s)
-    return np.where(np.asarray(splits) > 1, constants.combine_s + seconds, 0.0)
+    seconds = part_bytes / _cache_rate(machine, constants)
+    return np.where(
+        np.asarray(splits) > 1, machine.seconds(constants.combine_cycles) + seconds, 0.0
+    )

@@ -50,17 +50,18 @@ class AttentionConstants(Constants, frozen=True, kw_only=True, tag="attention"):
     latent: every head's keys and values are made from the latent beforehand, or the latent itself
     is read (absorbed). most_splits: blocks that may share the keys of one query tile.
 
-    launch_s: what a call costs however small it is. regroup_s: copies that gather the heads of a
-    group from several requests. row_traffic, kv_traffic: passes over queries and outputs, and over
-    new keys and values, beside the products (rotary embedding, quantisation, the write to the
-    cache). tensor_share: of the dense peak, in the products alone. pair_s: one SM's time for the
-    softmax of a query and a key. block_s: start and end of a block. blocks_per_unit: blocks that
-    an SM runs side by side. wave_softness: 0 counts whole waves of blocks, 1 shares of one
-    (persistent kernels, uneven blocks). unit_gain: bandwidth that one SM can draw, over its even
-    share of the memory's. dram_share: of the memory's bandwidth. l2_gain: the cache's bandwidth
-    over the memory's. resident_share: of the cache, that one repeat leaves to the next.
-    least_split: keys that a split block keeps. combine_s: joining the splits. overlap: exponent
-    that joins products, loads, cache and memory; 1 adds them, large ones hide the smaller.
+    launch_cycles: what a call costs however small it is. regroup_cycles: copies that gather the
+    heads of a group from several requests. row_traffic, kv_traffic: passes over queries and
+    outputs, and over new keys and values, beside the products (rotary embedding, quantisation, the
+    write to the cache). tensor_share: of the dense peak, in the products alone. pair_cycles: of one
+    SM for the softmax of a query and a key. block_cycles: start and end of a block.
+    blocks_per_unit: blocks that an SM runs side by side. wave_softness: 0 counts whole waves of
+    blocks, 1 shares of one (persistent kernels, uneven blocks). unit_share: of what one SM can take
+    from the cache, that a lone one draws. dram_share: of the memory's bandwidth. cache_share: of
+    what the SMs can take from the cache. resident_share: of a split cache, that one repeat leaves
+    to the next. least_split: keys that a split block keeps. combine_cycles: joining the splits.
+    overlap: exponent that joins products, loads, cache and memory; 1 adds them, large ones hide the
+    smaller.
     """
 
     tile_rows: Literal[1, 16, 64, 128] = 64
@@ -68,21 +69,21 @@ class AttentionConstants(Constants, frozen=True, kw_only=True, tag="attention"):
     packing: Literal["heads", "groups", "lone"] = "groups"
     latent: Literal["expanded", "absorbed"] = "absorbed"
     most_splits: Literal[1, 16, 64, 256] = 1
-    launch_s: Annotated[float, msgspec.Meta(ge=1e-6, le=1e-4)] = 9e-6
-    regroup_s: Annotated[float, msgspec.Meta(ge=1e-8, le=3e-5)] = 3e-7
+    launch_cycles: Annotated[float, msgspec.Meta(ge=2e3, le=2e5)] = 2e4
+    regroup_cycles: Annotated[float, msgspec.Meta(ge=20, le=6e4)] = 600.0
     row_traffic: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 1.5
     kv_traffic: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 2.5
     tensor_share: Annotated[float, msgspec.Meta(ge=0.003, le=1)] = 0.7
-    pair_s: Annotated[float, msgspec.Meta(ge=1e-13, le=1e-9)] = 5e-11
-    block_s: Annotated[float, msgspec.Meta(ge=1e-8, le=3e-5)] = 3e-6
+    pair_cycles: Annotated[float, msgspec.Meta(ge=2e-4, le=2)] = 0.1
+    block_cycles: Annotated[float, msgspec.Meta(ge=20, le=6e4)] = 6000.0
     blocks_per_unit: Annotated[float, msgspec.Meta(ge=1, le=16)] = 1.8
     wave_softness: Share = 0.4
-    unit_gain: Annotated[float, msgspec.Meta(ge=0.5, le=20)] = 4.0
+    unit_share: Annotated[float, msgspec.Meta(ge=0.05, le=1)] = 0.6
     dram_share: Annotated[float, msgspec.Meta(ge=0.3, le=1)] = 0.9
-    l2_gain: Annotated[float, msgspec.Meta(ge=1, le=12)] = 3.0
+    cache_share: Annotated[float, msgspec.Meta(ge=0.02, le=1)] = 0.4
     resident_share: Annotated[float, msgspec.Meta(ge=0.01, le=2)] = 0.4
     least_split: Annotated[float, msgspec.Meta(ge=16, le=4096)] = 250.0
-    combine_s: Annotated[float, msgspec.Meta(ge=1e-8, le=3e-5)] = 2e-6
+    combine_cycles: Annotated[float, msgspec.Meta(ge=20, le=6e4)] = 4000.0
     overlap: Annotated[float, msgspec.Meta(ge=1, le=8)] = 2.5
 
 

@@ -31,7 +31,9 @@ and SGLang's fused_moe, read in their sources)."""
 
 
 STEP = 8.0
-"""How sharply weights stop to fit the cache: at 1.3 times its size a tenth of them is held."""
+"""How sharply weights and rows stop to fit the cache: at 1.3 times its size a tenth is held."""
+STREAM_SHARE = 0.25
+"""Of what the SMs can take from the cache, that a stream takes (the prior of `GemmConstants`)."""
 
 
 class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
@@ -39,30 +41,30 @@ class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
 
     tiling: how a tile is picked: the fastest of a set, or by Triton's rule of thumb on tokens.
     packing: which rows a rank computes under expert parallelism: those assigned to its experts, or
-    all top_k slots of every token that has any of them there. launch_s: what the layer costs
+    all top_k slots of every token that has any of them there. launch_cycles: what the layer costs
     however small it is (kernels, router, synchronisation). row_traffic: bytes moved around the
     products, in rows of the hidden size per assignment (permutation, quantisation of activations,
     weighted sum). group_traffic: passes over the rows of the whole group, for kernels that keep a
-    place for every assignment. expert_s: for each touched expert. tensor_share: of the dense peak,
-    for a large tile and a long sum. tile_half_rows: rows of a tile at which half of that is
+    place for every assignment. expert_cycles: for each touched expert. tensor_share: of the dense
+    peak, for a large tile and a long sum. tile_half_rows: rows of a tile at which half of that is
     reached. depth_half: length of the sum at which half is reached (pipeline fill and drain).
     dram_share: of the memory's bandwidth. cache_share: of what the SMs can take from the cache.
     resident_share: of a split cache, that keeps weights from one repeat to the next (one that is
-    whole keeps its size).
-    product_traffic: passes of a product's own rows over memory. wave_s: start and end of each wave
-    of tiles. wave_softness: 0 counts whole waves, 1 shares of one (persistent or split kernels).
-    overlap: exponent that joins compute, cache and memory; 1 adds them, large ones hide the
-    smaller. ungated_rate: how fast the products of layers without a gate run beside those with one:
-    they are other variants, often less tuned, or padded to the gated form (2/3). miss_share: of the
-    rows that tiles read again, the share that comes from memory once the rows outgrow the cache.
+    whole keeps its size). product_traffic: passes of a product's own rows over memory. wave_cycles:
+    start and end of each wave of tiles. wave_softness: 0 counts whole waves, 1 shares of one
+    (persistent or split kernels). overlap: exponent that joins compute, cache and memory; 1 adds
+    them, large ones hide the smaller. ungated_rate: how fast the products of layers without a gate
+    run beside those with one: they are other variants, often less tuned, or padded to the gated
+    form (2/3). miss_share: of the rows that tiles read again, the share that comes from memory once
+    the rows outgrow the cache.
     """
 
     tiling: Literal["autotuned", "triton-default"] = "autotuned"
     packing: Literal["assigned", "every-slot"] = "assigned"
-    launch_s: Annotated[float, msgspec.Meta(ge=1e-6, le=3e-4)] = 30e-6
+    launch_cycles: Annotated[float, msgspec.Meta(ge=2e3, le=6e5)] = 6e4
     row_traffic: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 4.0
     group_traffic: Annotated[float, msgspec.Meta(ge=1e-3, le=10)] = 0.1
-    expert_s: Annotated[float, msgspec.Meta(ge=1e-9, le=1e-5)] = 1e-7
+    expert_cycles: Annotated[float, msgspec.Meta(ge=2, le=2e4)] = 200.0
     tensor_share: Annotated[float, msgspec.Meta(ge=0.03, le=1)] = 0.7
     tile_half_rows: Annotated[float, msgspec.Meta(ge=0.1, le=300)] = 8.0
     depth_half: Annotated[float, msgspec.Meta(ge=1, le=3000)] = 200.0
@@ -70,7 +72,7 @@ class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
     cache_share: Annotated[float, msgspec.Meta(ge=0.02, le=1)] = 0.4
     resident_share: Annotated[float, msgspec.Meta(ge=0.01, le=2)] = 0.3
     product_traffic: Annotated[float, msgspec.Meta(ge=0.05, le=20)] = 1.0
-    wave_s: Annotated[float, msgspec.Meta(ge=1e-8, le=3e-5)] = 0.5e-6
+    wave_cycles: Annotated[float, msgspec.Meta(ge=20, le=6e4)] = 1000.0
     wave_softness: Share = 0.5
     overlap: Annotated[float, msgspec.Meta(ge=1, le=8)] = 2.0
     ungated_rate: Annotated[float, msgspec.Meta(ge=0.1, le=1.5)] = 1.0
@@ -146,9 +148,9 @@ def expert_terms(
     down = _Product(call, load, resident, call.inter, call.hidden)
     slower = np.where(call.matrices_in > 1, 1.0, 1 / constants.ungated_rate)
     return {
-        "launch": np.full(load.rows.shape, constants.launch_s),
-        "rows": np.asarray(moved / machine.bandwidth_bytes_per_s),
-        "experts": constants.expert_s * load.touched,
+        "launch": np.broadcast_to(machine.seconds(constants.launch_cycles), load.rows.shape),
+        "rows": np.asarray(moved * _row_byte_s(call, load, machine)),
+        "experts": machine.seconds(constants.expert_cycles) * load.touched,
         "gate_up": slower * _product_s(gate_up, machine, constants),
         "down": slower * _product_s(down, machine, constants),
     }
@@ -158,12 +160,19 @@ def _resident(weight_bytes: Floats, machine: Machine, constants: ExpertConstants
     """The share of the weights that the cache still holds from the repeat before: `[calls]`.
 
     Weights are read in the same order in each repeat, so a cache that replaces the oldest line
-    holds all of them or, once they outgrow it, none. (So it is on the L40S, whose cache is one;
-    where it is split, the part that does not hold duplicates is a constant.)
+    holds all of them or, once they outgrow it, none. (So it is on the L40S, whose cache is one.)
     """
-    share = np.where(np.asarray(machine.cache_partitions) > 1, constants.resident_share, 1.0)
-    ratio = weight_bytes / (share * machine.cache_bytes)
-    return np.asarray(1 / (1 + ratio**STEP))
+    kept_bytes = machine.kept_share(constants.resident_share) * machine.cache_bytes
+    return np.asarray(1 / (1 + (weight_bytes / kept_bytes) ** STEP))
+
+
+def _row_byte_s(call: ExpertCall, load: ExpertLoad, machine: Machine) -> Floats:
+    """Seconds for a byte of the rows between the products: each pass finds those of the one before
+    in the cache, until one row of the hidden size for each assignment outgrows it."""
+    ratio = load.rows * call.hidden * call.activation_size / machine.cache_bytes
+    held = 1 / (1 + ratio**STEP)
+    from_cache = held / (STREAM_SHARE * machine.cache_port_bytes_per_s)
+    return np.asarray(from_cache + (1 - held) / machine.bandwidth_bytes_per_s)
 
 
 def _product_s(product: _Product, machine: Machine, constants: ExpertConstants) -> Floats:
@@ -227,4 +236,4 @@ def _tiled_s(
     memory_s = memory_s + again / (constants.dram_share * machine.bandwidth_bytes_per_s)
     p = constants.overlap
     joined = (compute_s**p + cache_s**p + memory_s**p) ** (1 / p)
-    return np.asarray(joined + constants.wave_s * np.ceil(waves))
+    return np.asarray(joined + machine.seconds(constants.wave_cycles) * np.ceil(waves))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from ...base import BadInput, NonNegative, Spec, unknown
 from ...base.spec import load
@@ -15,9 +16,11 @@ predicted by their priors, about four rows of five are inside."""
 
 class Score(Spec, frozen=True, kw_only=True):
     """Errors of a fit on rows that it did not see: mean and median absolute relative error, and the
-    factors of the prediction between which 80% of the measurements lay."""
+    factors of the prediction between which 80% of the measurements lay. prior_rows: those of them
+    that the prior predicted, since too little of the family lay outside their shapes."""
 
     rows: int
+    prior_rows: int = 0
     mape: NonNegative
     median_ape: NonNegative
     low: NonNegative
@@ -43,6 +46,7 @@ class Fitted(Spec, frozen=True, kw_only=True):
     wrote the file."""
 
     gpu: str
+    kind: Literal["moe", "gemm", "attention"]
     data: str
     command: str
     family: tuple[Family, ...]

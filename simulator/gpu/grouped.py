@@ -79,8 +79,8 @@ def product_blocks(
     """The product's blocks, expert by expert, row tile by row tile.
 
     Arithmetic and operands as in `experts`: 2 b n k operations on one SM and (b + n) k operands
-    through its part of the cache's port, joined by the same exponent, then `wave_s` to start and
-    end.
+    through its part of the cache's port, joined by the same exponent, then `wave_cycles` to start
+    and end.
     Bytes: an expert's weights come with its first row tile; its rows come and its results leave
     with the tile that holds them, as often as `product_traffic` says.
     """
@@ -116,4 +116,5 @@ def _block_s(
     operands = (high * product.activation_size + wide * product.weight_size) * product.depth
     port = constants.cache_share * float(machine.cache_port_bytes_per_s)
     p = constants.overlap
-    return float((compute_s**p + (operands * units / port) ** p) ** (1 / p)) + constants.wave_s
+    joined = (compute_s**p + (operands * units / port) ** p) ** (1 / p)
+    return float(joined + machine.seconds(constants.wave_cycles))

@@ -30,7 +30,7 @@ LEAST, MOST = "least", "most"
 
 IDEALS: dict[str, tuple[tuple[str, dict[str, str | float]], ...]] = {
     "experts": (
-        (FLOOR, {"launch_s": LEAST, "expert_s": LEAST, "wave_s": LEAST}),
+        (FLOOR, {"launch_cycles": LEAST, "expert_cycles": LEAST, "wave_cycles": LEAST}),
         (TRAFFIC, {"row_traffic": LEAST, "group_traffic": LEAST, "product_traffic": LEAST}),
         (
             EFFICIENCY,
@@ -57,19 +57,27 @@ IDEALS: dict[str, tuple[tuple[str, dict[str, str | float]], ...]] = {
         (WAVES, {"wave_softness": MOST}),
     ),
     "attention": (
-        (FLOOR, {"launch_s": LEAST, "regroup_s": LEAST, "block_s": LEAST, "combine_s": LEAST}),
+        (
+            FLOOR,
+            {
+                "launch_cycles": LEAST,
+                "regroup_cycles": LEAST,
+                "block_cycles": LEAST,
+                "combine_cycles": LEAST,
+            },
+        ),
         (TRAFFIC, {"row_traffic": LEAST, "kv_traffic": LEAST}),
         (
             EFFICIENCY,
             {
                 "tensor_share": MOST,
-                "pair_s": LEAST,
-                "unit_gain": MOST,
+                "pair_cycles": LEAST,
+                "unit_share": MOST,
                 "dram_share": MOST,
                 "overlap": MOST,
             },
         ),
-        (CACHE, {"l2_gain": MOST}),
+        (CACHE, {"cache_share": MOST}),
         (WAVES, {"wave_softness": MOST}),
     ),
 }

@@ -30,9 +30,6 @@ STREAMS = {"norm": "layer-norm", "embedding": "embedding"}
 """Part of the model -> the operator whose constants its bytes are moved with; others get middling
 ones."""
 MOST_TOKENS = 10_000_000
-MOST_PACKED_HEADS = 32
-"""TensorRT-LLM decodes groups of 2 to 32 heads by tiles, others head by head (read off the recorded
-tables)."""
 WITHIN_EXPERTS = ("experts.down", "experts.combine")
 """Operators that the kernels of `experts.gate_up` do: a fused layer is timed as one."""
 
@@ -40,7 +37,7 @@ WITHIN_EXPERTS = ("experts.down", "experts.combine")
 class _Asked(NamedTuple):
     """Calls of one kernel, one for each of some devices, and how often each device makes them.
 
-    words: of the family's name (see `choose`); dtype: the format whose peak it runs at.
+    words: of the family's name, and group (see `choose`); dtype: the format whose peak it runs at.
     """
 
     kernel: str
@@ -49,6 +46,7 @@ class _Asked(NamedTuple):
     dtype: str
     call: Any
     times: Floats
+    group: float = 0.0
 
 
 class _Spent(NamedTuple):
@@ -200,7 +198,13 @@ def _priced(operator: Operator, device: AnyDevice, local: Ranks, backend: str) -
     for asked in _asked(operator, local):
         machine = Machine.of(device, asked.dtype)
         chosen = choose(
-            device.name, asked.kind, asked.kernel, operator.dtype, backend, words=asked.words
+            device.name,
+            asked.kind,
+            asked.kernel,
+            operator.dtype,
+            backend,
+            words=asked.words,
+            group=asked.group,
         )
         families[f"{operator.part}, {asked.kernel}"] = chosen.family
         constants = at_ends(chosen.constants, COLD.get(asked.kernel, {}))
@@ -239,14 +243,14 @@ def _asked(operator: Operator, local: Ranks) -> Iterator[_Asked]:
                 call = _attention_call(shape, kind, requests)
                 narrow = "fp8" if shape.kv_size == 1 else operator.dtype
                 times = (requests > 0).astype(float)
-                yield _Asked("attention", "attention", words, narrow, call, times)
+                group = shape.heads / shape.kv_heads
+                yield _Asked("attention", "attention", words, narrow, call, times, group)
 
 
 def _attention_words(shape: Core, phase: str) -> tuple[str, ...]:
     """Names that the kernel's family may end in, with its cache's format and without."""
     kinds = [f"{'mla' if shape.latent else 'gqa'}-{phase}"]
-    group = shape.heads / shape.kv_heads
-    if phase == "decode" and not shape.latent and (group == 1 or group > MOST_PACKED_HEADS):
+    if phase == "decode" and not shape.latent:
         kinds.insert(0, "heads-decode")
     cache = "kv-fp8" if shape.kv_size == 1 else "kv-bf16"
     return tuple(f"{cache}/{kind}" for kind in kinds) + tuple(kinds)

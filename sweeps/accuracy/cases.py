@@ -41,7 +41,7 @@ def moe_cases(
     draw before the mean moves no error of the H100 table by more than 0.1 points.) `active`: only
     the experts of a single token are read, as a roofline of active parameters has it.
     """
-    rows, touched = even_load(table)
+    rows, touched = even_share(table)
     if busiest:
         rows, touched = drawn_load(table, rows, touched, seed)
     if active:
@@ -77,7 +77,7 @@ def by_name(column: NDArray[Any], value: Callable[[str], float]) -> Floats:
     return np.asarray(np.array([value(name) for name in names.tolist()])[code], np.float64)
 
 
-def even_load(table: Measurements) -> tuple[Floats, Floats]:
+def even_share(table: Measurements) -> tuple[Floats, Floats]:
     """Rows and touched experts on one rank that gets its even share of the assignments.
 
     Dealt in turn, n rows meet min(n, local experts), and a rank without any would not be timed;

@@ -17,8 +17,9 @@ from ...measured.cpu_layer import measure
 from .errors import TOKEN_BANDS, ErrorRow, errors
 from .predict import BOUNDS, MODELS, Plain, plain
 from .prediction import Prediction, Tell
-from .tile import tile_unseen_gpus, tile_with
+from .tile import tile_with
 from .unseen import UNSEEN, by_unseen_shapes
+from .unseen_gpus import tile_unseen_gpus
 
 KINDS = ("moe", "gemm", "attention", "cpu")
 """What can be compared: recorded MoE layers, GEMMs, attention, and MoE layers timed on this CPU."""

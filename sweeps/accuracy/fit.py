@@ -1,9 +1,8 @@
-"""Fitting a kernel model's constants to rows, and predicting rows that the fit did not see."""
+"""Fitting a kernel model's constants to rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,9 +10,7 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...simulator.gpu import AnyConstants, limits
-from ...simulator.gpu.fitted import UNKNOWN
 from .fits import remembered
-from .prediction import Prediction, spread
 from .rows import Rows
 
 Floats = NDArray[np.float64]
@@ -26,6 +23,10 @@ TRIAL = 500
 """Rows on which a family's choices are told apart."""
 GLITCH = 0.1
 """The error beyond which a row pulls less (soft L1): some recorded rows are off by 4x to 39x."""
+OWN_EFFECT = 0.01
+"""The share of a constant's effect that must be its own for a fit to move it."""
+POINTS, AROUND, NUDGE = 3, 0.5, 1e-3
+"""Where effects are looked at: at so many places, about so many factors e apart, by such a step."""
 PULL = 0.3
 """What a constant pays for leaving its start by a factor e: as much as a row that is off by 30%.
 Constants that the rows do not show stay where physics put them."""
@@ -61,7 +62,9 @@ def _fit(rows: Rows, start: AnyConstants) -> tuple[float, AnyConstants]:
     """The cost and the constants reached from `start`; its choices stay as they are."""
     from scipy.optimize import least_squares
 
-    ranges = limits(type(start))
+    every = limits(type(start))
+    few = rows.take(np.arange(0, len(rows), -(-len(rows) // TRIAL)))
+    ranges = {name: every[name] for name in told_apart(few, start)}
     least, most = (np.array(side) for side in zip(*ranges.values(), strict=True))
 
     def constants(x: Floats) -> AnyConstants:
@@ -80,48 +83,44 @@ def _fit(rows: Rows, start: AnyConstants) -> tuple[float, AnyConstants]:
     return float(answer.cost), constants(answer.x)
 
 
-class Refit(NamedTuple):
-    """Constants fitted without the rows of a fold, or the prior where nothing was `seen`."""
+def told_apart(rows: Rows, start: AnyConstants) -> list[str]:
+    """The constants that a fit may move: all whose effect on the rows is their own.
 
-    fold: int
-    left_out: NDArray[np.bool_]
-    constants: AnyConstants
-    seen: bool
-
-
-def refits(rows: Rows, seed: int = 0) -> Iterator[Refit]:
-    """The family refitted without each fold of shapes in turn.
-
-    One of a single fold, or of too few rows, keeps its prior: nothing was seen.
+    One whose effect is a mix of the effects of those before it stays where physics put it: rows of
+    layers without a gate, say, show only the product of their rate and the other shares. derived:
+    Gram-Schmidt over the columns of d log(seconds) / d log(constant), at the start and at points
+    around it, in the order of the struct.
     """
-    for fold in np.unique(rows.fold).tolist():
-        left_out = rows.fold == fold
-        kept = rows.take(~left_out)
-        seen = len(kept) >= LEAST_ROWS
-        yield Refit(fold, left_out, fit(kept, seed) if seen else prior(rows), seen)
+    names = list(limits(type(start)))
+    basis: list[Floats] = []
+    kept = []
+    for name, effect in zip(names, _effects(rows, start, names), strict=True):
+        rest = effect.copy()
+        for other in basis:
+            rest -= other * (other @ rest)
+        size, left = np.linalg.norm(effect), np.linalg.norm(rest)
+        if size > 0 and left < OWN_EFFECT * size:
+            continue
+        kept.append(name)
+        if left > 0:
+            basis.append(rest / left)
+    return kept
 
 
-def unseen_shapes(rows: Rows, refitted: Sequence[Refit]) -> Prediction:
-    """Each row predicted by the constants fitted without its shape."""
-    seconds = np.zeros(len(rows))
-    for one in refitted:
-        seconds[one.left_out] = rows.take(one.left_out).seconds(one.constants)
-    return across_folds(seconds, rows.measured_s, [one.left_out for one in refitted if one.seen])
+def _effects(rows: Rows, start: AnyConstants, names: Sequence[str]) -> Iterator[Floats]:
+    """d log(seconds) / d log(constant) of each constant, at POINTS places: `[POINTS * rows]`."""
+    ranges = limits(type(start))
+    draw = np.random.default_rng(0)
+    first = np.array([getattr(start, name) for name in ranges])
+    least, most = (np.array(side) for side in zip(*ranges.values(), strict=True))
+    around = np.exp(draw.normal(0, AROUND, (POINTS - 1, first.size)))
+    places = np.clip(np.vstack([first, first * around]), least * 1.01, most / 1.01)
 
+    def log_s(place: Floats) -> Floats:
+        values = dict(zip(ranges, place.tolist(), strict=True))
+        return np.log(rows.seconds(msgspec.structs.replace(start, **values)))
 
-def across_folds(
-    seconds: Floats, measured_s: Floats, seen: Sequence[NDArray[np.bool_]]
-) -> Prediction:
-    """Seconds with the interval of each fold that the errors in the other folds give.
-
-    seen: the folds whose rows were predicted by what was learnt on others; the rest is UNKNOWN.
-    (Conformal prediction across folds: Barber et al., arXiv 1905.02928, section 2.)
-    """
-    low, high = seconds * UNKNOWN[0], seconds * UNKNOWN[1]
-    learnt = np.any([np.zeros(seconds.size, bool), *seen], axis=0)
-    for left_out in seen:
-        others = learnt & ~left_out
-        if others.sum() >= LEAST_ROWS:
-            factors = spread(seconds[others], measured_s[others])
-            low[left_out], high[left_out] = np.outer(factors, seconds[left_out])
-    return Prediction(seconds=seconds, low_s=low, high_s=high)
+    for name in names:
+        step = np.ones(first.size)
+        step[list(ranges).index(name)] = np.exp(NUDGE)
+        yield np.concatenate([log_s(at * step) - log_s(at / step) for at in places]) / (2 * NUDGE)

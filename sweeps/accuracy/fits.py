@@ -23,8 +23,8 @@ MOST_BYTES = 2**16
 def remembered(rows: Rows, seed: int, make: Callable[[], AnyConstants]) -> AnyConstants:
     """What `make` gives for these rows; taken from the user's cache where it was made before.
 
-    So a calibration or cross-validation that was interrupted goes on where it stopped. Rows, seed
-    and the source of the models decide: after any change of them the fit is made anew.
+    So a calibration or cross-validation that was interrupted goes on where it stopped. Rows,
+    starts, seed and the source of the models decide: after any change the fit is made anew.
     """
     file = cache_folder("fits") / f"{_key(rows, seed)}.json"
     try:
@@ -40,7 +40,9 @@ def remembered(rows: Rows, seed: int, make: Callable[[], AnyConstants]) -> AnyCo
 
 def _key(rows: Rows, seed: int) -> str:
     digest = hashlib.blake2b(digest_size=20)
-    digest.update(f"{_source(rows.kernel)} {rows.family} {rows.kernel} {seed}".encode())
+    digest.update(
+        f"{_source(rows.kernel)} {rows.kernel} {rows.model.starts(rows.family)} {seed}".encode()
+    )
     _feed(digest, (rows.measured_s, rows.asked, rows.machine))
     return digest.hexdigest()
 

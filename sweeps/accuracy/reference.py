@@ -15,7 +15,7 @@ from ...simulator.gpu.correction import FAMILY, FEATURES, Features, columns
 from ...simulator.gpu.gemm import Gemm
 from .boosted import MOST_ROWS, grow
 from .families import FOLDS
-from .fit import across_folds
+from .folds import across_folds
 from .prediction import Prediction
 from .rows import Rows
 

@@ -101,6 +101,12 @@ def family_names(table: Measurements) -> NDArray[np.str_]:
     for name in ("backend", "kernel_source"):
         if name not in table.columns:
             raise BadInput("is needed to tell kernel families apart", key=name)
+        blank = np.char.strip(table[name].astype(str)) == ""
+        if blank.any():
+            raise BadInput(
+                "must not be empty: it tells kernel families apart",
+                key=f"row {int(np.argmax(blank)) + 1}, column {name}",
+            )
     parts = [table[name].astype(str) for name in ("backend", "kernel_source", "dtype")]
     joined_names = np.char.add(
         np.char.add(parts[0], "/"), np.char.add(np.char.add(parts[1], "/"), parts[2])

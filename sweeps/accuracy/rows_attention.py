@@ -12,6 +12,7 @@ from ...hardware import AnyDevice
 from ...measured import Measurements
 from ...simulator.gpu import Machine
 from ...simulator.gpu.attention import AttentionCall
+from ...simulator.gpu.choice import decodes_by_tiles
 from .cases import by_name
 from .rows import Rows, family_names, shape_numbers
 
@@ -22,11 +23,6 @@ SHAPE = ("head_dim", "num_heads", "num_kv_heads")
 
 MLA_HEAD_DIM, MLA_VALUE_DIM, MLA_LATENT_DIM, MLA_ROPE_DIM = 192, 128, 512, 64
 """Widths of latent attention in the recorded tables: DeepSeek-V2's and V3's."""
-
-TILED_GROUPS = {"trtllm/torch_flow/bf16": (2, 32), "sglang/flashinfer/bf16/kv-bf16": (4, 10**6)}
-"""Heads that share keys, from and to, where decode runs on tensor cores; other groups have a kernel
-of their own, without. TensorRT-LLM: XQA beside masked attention; FlashInfer in SGLang: only 16-bit
-caches have both. By the start of the family's name, read off the steps in the tables."""
 
 
 def attention_families(table: Measurements, device: AnyDevice, seed: int = 0) -> Iterator[Rows]:
@@ -75,10 +71,8 @@ def _names(table: Measurements) -> NDArray[np.str_]:
     names = np.char.add(np.char.add(family_names(table), cache), "/")
     group = table["num_heads"] / table["num_kv_heads"]
     untiled = np.zeros(len(table), bool)
-    for start, (least, most) in TILED_GROUPS.items():
-        outside = (group < least) | (group > most)
-        untiled |= np.char.startswith(names, f"{start}/") & outside
-    untiled &= (phase == "decode") & (variant == "gqa")
+    for i in np.flatnonzero((phase == "decode") & (variant == "gqa")):
+        untiled[i] = not decodes_by_tiles(names[i], group[i])
     kind = np.char.add(np.char.add(np.where(untiled, "heads", variant), "-"), phase)
     return np.asarray(np.char.add(names, kind))
 

@@ -11,7 +11,8 @@ from ...hardware import AnyDevice
 from ...measured import Measurements
 from .boosted import corrected_s, grow_correction
 from .families import FOLDS, families
-from .fit import Refit, across_folds, refits, unseen_shapes
+from .fit import LEAST_ROWS, fit
+from .folds import Refit, across_folds, refits, unseen_shapes
 from .prediction import Prediction, Tell, scattered, score
 from .reference import boosted
 from .rows import Rows
@@ -52,12 +53,17 @@ def _tile(table: Measurements, made: Sequence[Refitted], seed: int) -> Predictio
 
 def _corrected(table: Measurements, made: Sequence[Refitted], seed: int) -> Prediction:
     """A fold's correction is grown on what the constants, fitted on the same other folds, miss of
-    their own rows; all families together."""
+    their own rows; all families together, those with no shape in the fold whole."""
     seconds = np.zeros(len(table))
     learnt = []
     for fold in range(FOLDS):
         present = [(rows, one) for rows, refitted in made for one in refitted if one.fold == fold]
         known = [(rows.take(~one.left_out), one.constants) for rows, one in present if one.seen]
+        known += [
+            (rows, fit(rows, seed))
+            for rows, refitted in made
+            if all(one.fold != fold for one in refitted) and len(rows) >= LEAST_ROWS
+        ]
         trees = grow_correction(known, seed=seed) if known else None
         here = np.zeros(len(table), bool)
         for rows, one in present:

@@ -25,21 +25,23 @@ CHOICES = [start for kind in KINDS for start in starts(f"any/kernel/bf16/kv-bf16
 IDEAL = AttentionConstants(
     tile_rows=128,
     most_splits=256,
-    launch_s=1e-6,
+    launch_cycles=2e3,
     row_traffic=0.05,
     kv_traffic=0.05,
     tensor_share=1.0,
-    pair_s=1e-13,
-    block_s=1e-8,
+    pair_cycles=2e-4,
+    block_cycles=20.0,
     wave_softness=1.0,
-    unit_gain=20.0,
+    unit_share=1.0,
     dram_share=1.0,
-    l2_gain=12.0,
+    cache_share=1.0,
     resident_share=0.01,
-    combine_s=1e-8,
+    combine_cycles=20.0,
     overlap=8.0,
 )
 """Nothing but products at the peak and keys at the memory's bandwidth."""
+H100_SHARE = H100.bandwidth_bytes_per_s / H100.cache_port_bytes_per_s
+"""Of the cache's port, that is no faster than the memory."""
 
 
 def call_of(
@@ -94,10 +96,10 @@ def test_half_the_tensor_rate_doubles_a_long_prefill():
 
 
 def test_the_softmax_of_a_pair_bounds_a_prefill_of_narrow_heads():
-    """pair_s for each of a head's pairs on one SM, whatever the width of the head."""
-    new, heads, pair_s = 32768, 32, 1e-9
-    constants = changed(IDEAL, pair_s=pair_s)
-    wanted = heads * new * new / 2 * pair_s / H100.units
+    """pair_cycles for each of a head's pairs on one SM, whatever the width of the head."""
+    new, heads, cycles = 32768, 32, 2.0
+    constants = changed(IDEAL, pair_cycles=cycles)
+    wanted = heads * new * new / 2 * cycles / H100.clock_hz / H100.units
     for dim in (16, 32):
         call = call_of(new=new, heads=heads, kv_heads=heads, dim=dim)
         assert seconds(call, constants)[0] == pytest.approx(wanted, rel=0.02)
@@ -143,7 +145,7 @@ def test_a_chunk_after_a_long_cache_sees_all_of_it():
 def test_packing_heads_reads_shared_keys_once():
     """Eight heads of a group as one tile: the cache gives each key out once, not 8 times."""
     call = call_of(batch=512, cached=8191, heads=64, kv_heads=8)
-    slow = changed(IDEAL, l2_gain=1.0)
+    slow = changed(IDEAL, cache_share=H100_SHARE)
     packed, single = (seconds(call, changed(slow, packing=how)) for how in ("groups", "heads"))
     assert single[0] / packed[0] == pytest.approx(8, rel=0.15)
 
@@ -156,14 +158,14 @@ def test_lone_tokens_are_packed_as_groups_are_and_others_are_not():
 
 
 def test_splits_fill_the_sms_where_one_request_has_few_heads():
-    """One head of keys on one SM draws unit_gain shares of the bandwidth; split, all SMs draw."""
+    """One head of keys on one SM draws its part of the cache's port; split, all SMs draw."""
     call = call_of(1, 1, 131071, heads=8, kv_heads=1)
     whole, split = (
-        attention_terms(call, H100, changed(IDEAL, tile_rows=16, unit_gain=2.0, most_splits=most))
+        attention_terms(call, H100, changed(IDEAL, tile_rows=16, unit_share=0.4, most_splits=most))
         for most in (1, 256)
     )
     kv_bytes = 131072 * 2 * 128 * 2
-    alone = kv_bytes / (2 * H100.bandwidth_bytes_per_s / H100.units)
+    alone = kv_bytes / (0.4 * H100.cache_port_bytes_per_s / H100.units)
     assert whole["attention"][0] == pytest.approx(alone, rel=0.02)
     assert split["attention"][0] < alone / 4
     assert whole["combine"][0] == 0 < split["combine"][0]
@@ -181,12 +183,10 @@ def test_one_block_more_than_a_wave_costs_a_wave():
 
 def test_what_fits_the_cache_is_read_faster_than_the_memory_allows():
     call = call_of(64, 1, 255)
-    kept, lost = (
-        seconds(call, changed(IDEAL, resident_share=share, launch_s=1e-6)) for share in (1.0, 0.01)
-    )
+    kept, lost = (seconds(call, changed(IDEAL, resident_share=share)) for share in (1.0, 0.01))
     kv_bytes = 64 * 256 * 8 * 2 * 128 * 2
     assert kept[0] < lost[0]
-    assert kept[0] - 1e-6 < kv_bytes / H100.bandwidth_bytes_per_s
+    assert kept[0] - IDEAL.launch_cycles / H100.clock_hz < kv_bytes / H100.bandwidth_bytes_per_s
 
 
 BATCHES = st.sampled_from([1, 2, 7, 64, 300])

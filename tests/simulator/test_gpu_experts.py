@@ -134,3 +134,23 @@ def test_a_gpu_without_constants_and_a_device_that_is_none_are_refused(tmp_path)
     broken.write_text('gpu = "x"\ndata = ""\ncommand = ""\n[[family]]\nname = "a"\n')
     with pytest.raises(BadInput, match=r"broken\.toml"):
         load_fitted(broken)
+
+
+def test_cycles_last_as_long_as_the_clock_says_and_a_whole_cache_keeps_its_size():
+    h100, l40s = (Machine.of(device(name), "bf16") for name in ("h100-sxm", "l40s"))
+    assert l40s.seconds(2.52e9) == pytest.approx(1.0)
+    assert h100.seconds(1.0) / l40s.seconds(1.0) == pytest.approx(2520 / 1980)
+    assert (h100.kept_share(0.3), l40s.kept_share(0.3)) == (0.3, 1.0)
+
+
+def test_rows_between_the_products_pass_through_the_cache_while_they_fit_it():
+    """Beyond the cache they take what the memory gives; far within it a quarter of its port."""
+    h100 = Machine.of(device("h100-sxm"), "bf16")
+    constants = ExpertConstants(row_traffic=4.0, group_traffic=1e-3)
+    for tokens, rate in (
+        (64.0, 0.25 * h100.cache_port_bytes_per_s),
+        (1e6, h100.bandwidth_bytes_per_s),
+    ):
+        moved = 4.0 * 2 * tokens * 4096 * 2
+        took = expert_terms(layer_of(tokens, 2, 8, 4096, 2048), h100, constants)["rows"]
+        assert took[0] == pytest.approx(moved / rate, rel=0.01)

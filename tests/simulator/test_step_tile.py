@@ -98,6 +98,26 @@ def test_layers_without_a_gate_take_kernels_made_for_them():
     assert "nongated" not in gated.family
 
 
+@pytest.mark.parametrize(
+    ("backend", "group", "kind"),
+    [
+        ("trtllm", 1, "heads-decode"),
+        ("trtllm", 8, "gqa-decode"),
+        ("trtllm", 64, "heads-decode"),
+        ("sglang", 2, "heads-decode"),
+        ("sglang", 8, "gqa-decode"),
+        ("vllm", 1, "gqa-decode"),
+    ],
+)
+def test_decode_takes_the_kernel_that_the_framework_has_for_its_group_of_heads(
+    backend, group, kind
+):
+    words = ("kv-bf16/heads-decode", "kv-bf16/gqa-decode")
+    chosen = choose("l40s", "attention", "attention", "bf16", backend, words=words, group=group)
+    assert chosen.family.startswith(f"{backend}/")
+    assert chosen.family.endswith(f"kv-bf16/{kind}")
+
+
 def test_mean_tiles_are_those_of_drawn_tokens():
     tokens, chance = 300, np.array([0.001, 0.02, 0.2, 0.7])
     rng = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import pytest
 from moesaic.base import BadInput
 from moesaic.hardware.load import device
 from moesaic.sweeps.accuracy import MODELS, compare, errors
-from moesaic.sweeps.accuracy.cases import drawn_load, even_load, gemm_cases, moe_cases
+from moesaic.sweeps.accuracy.cases import drawn_load, even_share, gemm_cases, moe_cases
 from moesaic.sweeps.accuracy.predict import constant, roofline, roofline_busiest
 from moesaic.sweeps.accuracy.prediction import Prediction
 from moesaic.sweeps.chapters.comparisons import error_cells
@@ -79,13 +79,13 @@ def test_narrow_weights_keep_wide_activations(table):
 
 def test_few_tokens_touch_few_experts_and_a_timed_rank_has_a_row(table):
     cases = table("moe", {"num_tokens": 1}, {"num_tokens": 1, "ep": 8}, {"num_tokens": 99})
-    rows, touched = even_load(cases)
+    rows, touched = even_share(cases)
     assert rows.tolist() == [2, 1, 198]
     assert touched.tolist() == [2, 1, 8]
 
 
 def test_tokens_that_choose_at_random_meet_an_expectation(table):
-    _, touched = even_load(table("moe", {"distribution": "uniform", "num_tokens": 3}))
+    _, touched = even_share(table("moe", {"distribution": "uniform", "num_tokens": 3}))
     assert touched == pytest.approx(8 * (1 - (1 - 2 / 8) ** 3))
 
 
@@ -110,7 +110,7 @@ def test_the_roofline_of_one_row_by_hand(table):
 def test_drawn_loads_touch_only_skewed_rows_and_repeat(table):
     both = table("moe", {"num_tokens": 64, "ep": 4}, {"num_tokens": 64, "ep": 4})
     both.columns["distribution"][1] = "pl1.2"
-    rows, touched = even_load(both)
+    rows, touched = even_share(both)
     drawn, met = drawn_load(both, rows, touched, 5)
     assert (drawn[0], met[0]) == (rows[0], touched[0])
     assert drawn[1] > rows[1]

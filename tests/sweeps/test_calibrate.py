@@ -8,15 +8,17 @@ from moesaic.base import BadInput
 from moesaic.base.spec import dump
 from moesaic.hardware.load import device
 from moesaic.measured import Measurements, Provenance, load
-from moesaic.simulator.gpu import ExpertConstants, load_fitted
+from moesaic.simulator.gpu import ExpertConstants, limits, load_fitted
 from moesaic.simulator.gpu.fitted import FOLDER, Family, Fitted, Score
 from moesaic.simulator.gpu.gemm import GemmConstants
 from moesaic.simulator.gpu.trees import save
 from moesaic.sweeps.accuracy import compare
 from moesaic.sweeps.accuracy.calibrate import calibrate, correction
 from moesaic.sweeps.accuracy.families import dealt, families
-from moesaic.sweeps.accuracy.fit import LEAST_ROWS, fit, refits, unseen_shapes
-from moesaic.sweeps.accuracy.rows import family_names
+from moesaic.sweeps.accuracy.fit import LEAST_ROWS, fit, told_apart
+from moesaic.sweeps.accuracy.folds import refits, unseen_shapes
+from moesaic.sweeps.accuracy.rows import family_names, joined
+from moesaic.sweeps.accuracy.suspect import Priced, remarks
 from moesaic.sweeps.accuracy.tile import _with_constants, tile_with
 
 L40S = device("l40s")
@@ -30,7 +32,7 @@ def table():
     )
     thinned = recorded.take(np.arange(0, len(recorded), 7))
     (rows,) = families(thinned, L40S)
-    truth = ExpertConstants(launch_s=6e-5, tensor_share=0.5, dram_share=0.7)
+    truth = ExpertConstants(launch_cycles=1.5e5, tensor_share=0.5, dram_share=0.7)
     return msgspec.structs.replace(
         thinned, columns={**thinned.columns, "latency_s": rows.seconds(truth)}
     )
@@ -49,7 +51,7 @@ def test_the_fit_finds_the_constants_that_the_times_show(table):
     found = fit(rows)
     assert isinstance(found, ExpertConstants)
     assert found.packing == "assigned"
-    assert found.launch_s == pytest.approx(6e-5, rel=0.1)
+    assert found.launch_cycles == pytest.approx(1.5e5, rel=0.1)
     assert found.dram_share == pytest.approx(0.7, rel=0.1)
 
 
@@ -98,7 +100,7 @@ def test_a_correction_is_grown_on_the_constants_and_read_back(table, tmp_path):
     odd = msgspec.structs.replace(table, columns={**table.columns, "latency_s": slow})
     (rows,) = families(odd, L40S)
     family = Family(name=rows.family, constants=ExpertConstants())
-    fitted = Fitted(gpu="l40s", data="", command="", family=(family,))
+    fitted = Fitted(gpu="l40s", kind="moe", data="", command="", family=(family,))
     file, trees = tmp_path / "mine.toml", tmp_path / "mine.parquet"
     file.write_text(dump(fitted))
     save(correction(odd, L40S, fitted), trees)
@@ -114,18 +116,19 @@ def test_a_correction_is_grown_on_the_constants_and_read_back(table, tmp_path):
 
 def test_constants_of_other_kernels_gpus_or_families_are_refused(table):
     shipped_file = FOLDER / "gemm" / "l40s.toml"
-    with pytest.raises(BadInput, match="none of the table's"):
+    with pytest.raises(BadInput, match="gemm on l40s"):
         tile_with(shipped_file)(table, L40S, 0, print)
-    with pytest.raises(BadInput, match="fitted for l40s"):
+    with pytest.raises(BadInput, match="gemm on l40s"):
         tile_with(shipped_file)(table, device("h100-sxm"), 0, print)
     wrong = Fitted(
         gpu="l40s",
+        kind="moe",
         data="",
         command="",
         family=(Family(name=family_names(table)[0], constants=GemmConstants()),),
     )
     with pytest.raises(BadInput, match="gemm kernels"):
-        _with_constants(table, L40S, wrong, 0)
+        _with_constants(table, L40S, wrong, 0, print)
 
 
 def test_too_few_rows_are_refused_with_the_number_needed(table):
@@ -170,7 +173,7 @@ def test_the_shipped_constants_do_on_their_own_table_what_the_files_say():
 def test_a_file_that_contradicts_itself_is_refused(tmp_path):
     family = Family(name="a/b/bf16", constants=ExpertConstants())
     with pytest.raises(ValueError, match="each family once"):
-        Fitted(gpu="l40s", data="", command="", family=(family, family))
+        Fitted(gpu="l40s", kind="moe", data="", command="", family=(family, family))
     with pytest.raises(ValueError, match="must not exceed"):
         Score(rows=1, mape=0.1, median_ape=0.1, low=2.0, high=1.0)
 
@@ -178,6 +181,56 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path):
 def test_a_correction_of_too_few_rows_is_refused(table):
     few = table.take(np.arange(100))
     family = Family(name=str(family_names(few)[0]), constants=ExpertConstants())
-    fitted = Fitted(gpu="l40s", data="", command="", family=(family,))
+    fitted = Fitted(gpu="l40s", kind="moe", data="", command="", family=(family,))
     with pytest.raises(BadInput, match="at least 400"):
         correction(few, L40S, fitted)
+
+
+def ungated(rows):
+    """The same calls as layers without a gate."""
+    asked = msgspec.structs.replace(rows.asked, matrices_in=np.ones(len(rows)))
+    return msgspec.structs.replace(rows, asked=asked)
+
+
+def test_constants_that_the_rows_cannot_tell_apart_stay_at_their_start(table):
+    (gated,) = families(table, L40S)
+    few = gated.take(np.arange(0, len(gated), 5))
+    both = joined([few, ungated(few)])
+    alone = ungated(few)
+    names = set(limits(ExpertConstants))
+    assert set(told_apart(both, ExpertConstants())) == names
+    assert set(told_apart(alone, ExpertConstants())) == names - {"ungated_rate"}
+    slow = msgspec.structs.replace(alone, measured_s=3 * alone.measured_s)
+    assert fit(slow).ungated_rate == 1.0
+
+
+def test_rows_of_one_shape_are_marked_as_the_priors(table):
+    (rows,) = families(table, L40S)
+    one = table.take(np.tile(rows.where[rows.shape == rows.shape[0]], 3))
+    lines: list[str] = []
+    (family,) = calibrate(one, L40S, command="", tell=lines.append).family
+    assert family.unseen_shapes is not None
+    assert family.unseen_shapes.prior_rows == len(one)
+    assert f"{len(one)} of them by the prior" in lines[0]
+
+
+def test_rows_far_off_and_a_table_of_another_gpu_are_remarked_once(table):
+    (rows,) = families(table, L40S)
+    seconds = rows.measured_s.copy()
+    assert not list(remarks([Priced(rows, seconds)], "l40s"))
+    seconds[[3, 5]] /= [9.0, 5.0]
+    (line,) = remarks([Priced(rows, seconds)] * 2, "l40s")
+    assert "4 rows" in line
+    assert "row 4 most" in line
+    lines = list(remarks([Priced(rows, 3 * rows.measured_s)], "l40s"))
+    assert len(lines) == 1
+    assert "does not look like l40s" in lines[0]
+
+
+def test_a_kernel_without_a_name_is_refused(table):
+    for name in ("kernel_source", "backend"):
+        blank = table[name].astype(object)
+        blank[2] = " "
+        nameless = msgspec.structs.replace(table, columns={**table.columns, name: blank})
+        with pytest.raises(BadInput, match=f"row 3, column {name}"):
+            families(nameless, L40S)

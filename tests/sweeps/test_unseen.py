@@ -9,14 +9,15 @@ from moesaic.hardware.load import device
 from moesaic.measured import load
 from moesaic.simulator.gpu import ExpertConstants
 from moesaic.simulator.gpu.fitted import UNKNOWN
-from moesaic.sweeps.accuracy import fits
+from moesaic.sweeps.accuracy import fits, unseen_gpus
 from moesaic.sweeps.accuracy.compare import CROSS_VALIDATED, Comparison, compare_models
 from moesaic.sweeps.accuracy.families import families
-from moesaic.sweeps.accuracy.fit import across_folds, fit, prior
+from moesaic.sweeps.accuracy.fit import fit, prior
+from moesaic.sweeps.accuracy.folds import across_folds
 from moesaic.sweeps.accuracy.prediction import Prediction, scattered, spread
 from moesaic.sweeps.accuracy.rows import joined
-from moesaic.sweeps.accuracy.tile import SEEN, UNSEEN, tile_unseen_gpus
 from moesaic.sweeps.accuracy.unseen import by_unseen_shapes
+from moesaic.sweeps.accuracy.unseen_gpus import SEEN, UNSEEN, tile_unseen_gpus
 from moesaic.sweeps.accuracy.why import WHY, reasons_of
 
 L40S = device("l40s")
@@ -90,7 +91,7 @@ def test_three_models_stand_on_the_same_folds_and_the_tile_model_beats_plain_tre
 
 
 def test_a_gpu_is_predicted_from_the_others_and_says_what_they_ran(thin, monkeypatch):
-    monkeypatch.setattr("moesaic.sweeps.accuracy.tile.systems", lambda kind: ["h100-sxm", "l40s"])
+    monkeypatch.setattr(unseen_gpus, "systems", lambda kind: ["h100-sxm", "l40s"])
     made = tile_unseen_gpus(thin, L40S, 0, silent)
     assert made.parts[SEEN].all()
     assert not made.parts[UNSEEN].any()
@@ -122,11 +123,11 @@ def test_a_fit_is_remembered_until_its_rows_or_its_code_change(thin, monkeypatch
 
 def test_a_damaged_memory_is_made_anew(thin, tmp_path, monkeypatch):
     (rows,) = families(thin, L40S)
-    wanted = ExpertConstants(launch_s=5e-5)
+    wanted = ExpertConstants(launch_cycles=5e4)
     monkeypatch.setattr("moesaic.sweeps.accuracy.fit._best_fit", lambda rows, seed: wanted)
     assert fit(rows) == wanted
     (file,) = (tmp_path / "fits").glob("*.json")
-    for text in ("", "{", '{"kernel": "experts", "launch_s": -1}'):
+    for text in ("", "{", '{"kernel": "experts", "launch_cycles": -1}'):
         file.write_text(text)
         assert fit(rows) == wanted
 
