@@ -88,6 +88,71 @@ def zipf(
     return plackett_luce(rows, top_k, tokens, seed, source=source)
 
 
+def topical(
+    experts: int,
+    top_k: int,
+    tokens: int,
+    layers: int,
+    affinity: float,
+    seed: int,
+    *,
+    topics: int = 16,
+    popularity: float = 0.6,
+) -> RoutingTrace:
+    """Tokens about two of `topics` each, so that what a token took tells what it will take next.
+
+    A topic likes each expert of each layer by a normal draw. A token's logits are a mix of its two
+    topics (shares u and 1 - u, u uniform) times `affinity`, plus the popularity of each expert
+    (normal, of the given deviation), plus Gumbel noise; the `top_k` largest are taken. Affinity
+    between layers comes from the shared topics alone; at 0 layers are independent.
+    """
+    _check_topical(experts, top_k, tokens, layers, affinity, topics)
+    rng = np.random.default_rng(seed)
+    liked = rng.normal(0.0, popularity, layers * experts).astype(np.float32)
+    likes = rng.normal(0.0, affinity, (topics, layers * experts)).astype(np.float32)
+    ids = np.empty((tokens, layers, top_k), np.int16)
+    step = max(1, _BLOCK // (layers * experts))
+    for start in range(0, tokens, step):
+        part = ids[start : start + step]
+        logits = (_mixes(rng, len(part), topics) @ likes + liked).reshape(-1, layers, experts)
+        # A race of exponential clocks with rates exp(logit): who rings first is drawn as by
+        # Gumbel noise, at half the cost.
+        race = rng.standard_exponential(logits.shape, dtype=np.float32)
+        part[...] = best_first(-race * np.exp(-logits), top_k)
+    source = f"drawn: {topics} topics, affinity {affinity:g}, seed {seed}"
+    return RoutingTrace(expert_ids=ids, experts=experts, layers=tuple(range(layers)), source=source)
+
+
+def _mixes(rng: np.random.Generator, tokens: int, topics: int) -> NDArray[np.float32]:
+    """Two different topics a token with shares that sum to one: `[tokens, topics]`."""
+    mixes = np.zeros((tokens, topics), np.float32)
+    two = np.argpartition(rng.random((tokens, topics)), 2, axis=1)[:, :2]
+    share = rng.random((tokens, 1), dtype=np.float32)
+    np.put_along_axis(mixes, two, np.concatenate([share, 1 - share], axis=1), axis=1)
+    return mixes
+
+
+def _check_topical(
+    experts: int, top_k: int, tokens: int, layers: int, affinity: float, topics: int
+) -> None:
+    for key, value, most in (
+        ("experts", experts, np.iinfo(np.int16).max),
+        ("layers", layers, MOST_LAYERS),
+        ("top_k", top_k, experts),
+        ("topics", topics, 4096),
+    ):
+        low = 3 if key == "topics" else 1
+        if not low <= value <= most:
+            raise BadInput(f"must lie between {low} and {most}", key=key, value=value)
+    if not 0 <= affinity < 100:
+        raise BadInput("must lie between 0 and 100", key="affinity", value=affinity)
+    if layers * experts * topics > MOST_EXPERTS * 16:
+        raise BadInput("asks for too many likings of topics", key="topics", value=topics)
+    most = MOST_IDS // (layers * top_k)
+    if not 1 <= tokens <= most:
+        raise BadInput(f"must lie between 1 and {most} for this shape", key="tokens", value=tokens)
+
+
 def zipf_weights(experts: int, exponent: float) -> NDArray[np.float64]:
     """1 / rank^exponent for ranks 1 .. experts."""
     return np.asarray(np.arange(1, experts + 1, dtype=np.float64) ** -exponent)

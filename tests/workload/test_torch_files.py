@@ -148,6 +148,25 @@ def test_a_list_that_holds_itself_does_no_harm(tmp_path, torch_image):
         readers.load(tmp_path / "e.pt")
 
 
+def test_lists_that_grow_when_written_out_are_never_written_out(tmp_path, torch_image, torch_zip):
+    """Sixty lists, each twice in the next: as text they would fill any memory."""
+    swollen: Any = []
+    for _ in range(60):
+        swollen = [swollen, swollen]
+    record = {"forward_pass_id": 0, "rank": 0, "gatherer_key": swollen}
+    images = [
+        torch_zip(pickle.dumps(swollen, 2)[:-1] + b"q\xffh\xff\x93.", {}),
+        torch_image({"records": [record]}),
+        torch_image({"records": [record | {"rank": swollen}]}),
+        torch_image({"logical_count": swollen}),
+        torch_image(swollen),
+    ]
+    for image in images:
+        (tmp_path / "s.pt").write_bytes(image)
+        with pytest.raises(BadInput, match=r"no text|be text|whole number|a tensor|none of"):
+            readers.load(tmp_path / "s.pt")
+
+
 def test_old_big_endian_and_swollen_files_are_told_apart(tmp_path, torch_image):
     old = tmp_path / "old.pt"
     old.write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.")

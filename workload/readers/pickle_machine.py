@@ -142,10 +142,12 @@ class _Machine:
         self.memo[place] = self.stack[-1]
 
     def name(self, module: Any, name: Any) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise Refused("names something by what is no text")
         known = Named(module, name)
         if known not in (REBUILD, ORDERED) and (module != "torch" or name not in STORAGES):
             raise Refused(
-                f"asks for {module!s:.60}.{name!s:.60}; only tensors of plain numbers are read, "
+                f"asks for {module:.60}.{name:.60}; only tensors of plain numbers are read, "
                 "and nothing is run"
             )
         self.push(known)

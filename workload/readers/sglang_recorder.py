@@ -44,7 +44,7 @@ def recording(path: Path, files: Mapping[Path, Any]) -> Routing:
     records = [record for value in files.values() for record in _records(value, path)]
     if not records:
         raise BadInput(NOTHING, file=path, key="records")
-    keys = [(_pass(one, path), _rank(one, path), str(one.get("gatherer_key"))) for one in records]
+    keys = [(_pass(one, path), _rank(one, path), _gatherer(one, path)) for one in records]
     if len(set(keys)) < len(keys):
         raise BadInput(
             "holds a pass of a rank twice; give each recording its own folder", file=path
@@ -224,6 +224,13 @@ def _pass(record: Record, path: Path) -> int:
 
 def _rank(record: Record, path: Path) -> int:
     return _number(record, "rank", path)
+
+
+def _gatherer(record: Record, path: Path) -> str:
+    value = record.get("gatherer_key", "primary")
+    if not isinstance(value, str):
+        raise BadInput("must be text", file=path, key="gatherer_key")
+    return value
 
 
 def _number(record: Record, key: str, path: Path) -> int:

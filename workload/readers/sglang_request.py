@@ -4,7 +4,8 @@
 base64 of little-endian int32 `[rows, hidden layers, k]`, flat. Rows start at
 `routed_experts_start_len` and go to the last token but one, which is the last that was computed;
 older builds append one. The payload does not tell its shape: k must be given, and the number of
-layers follows from the tokens of the request. Ids are taken for logical experts.
+layers follows from the tokens of the request. Ids are taken for logical experts; some paths (NPU)
+record them after the map to physical slots, which differ once the server moved or copied experts.
 Source: sgl-project/sglang, python/sglang/srt/state_capturer/routed_experts.py.
 """
 
