@@ -161,6 +161,10 @@ def test_a_window_of_vllm_and_weights_of_eplb_are_told_by_content(tmp_path, file
     assert weights.source.endswith("layers counted from 0")
 
 
+BOTH = tokens(0, 1, [[[1, 0], [0, 1]]], [0])
+NARROW = np.ones((3, 1, 2), np.int32)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -183,6 +187,7 @@ def test_a_window_of_vllm_and_weights_of_eplb_are_told_by_content(tmp_path, file
         ([recorded(tokens(0, 1, [[[1, 0], [0, 1]]], [0], positions=[0, 1]))], "1 whole numbers"),
         ([recorded(tokens(0, 1, [[[1, 0], [0, 1]]], [0], input_ids=["x"]))], "1 whole numbers"),
         ([recorded(tokens(0, 1, [], []))], "nothing was recorded"),
+        ([recorded(BOTH, BOTH | {"rank": 1, "topk_ids_of_layer": NARROW})], "different widths"),
         ([{"model": ints([[1]])}], "none of the PyTorch files"),
         ([[1, 2]], "none of the PyTorch files"),
         ([ints([1, 2])], "2 axes"),

@@ -86,7 +86,10 @@ class _Machine:
                     f"uses the pickle operation {name} ({code!r}); only plain values and tensors "
                     "are read, and nothing is run"
                 )
-            argument = None if operation.arg is None else operation.arg.reader(stream)
+            if name == "GLOBAL":  # the table's own reader also takes escapes, and warns of bad ones
+                argument = [stream.readline().decode().rstrip("\n") for _ in range(2)]
+            else:
+                argument = None if operation.arg is None else operation.arg.reader(stream)
             if name == "STOP":
                 return self.stack.pop()
             OPERATIONS[name](self, argument)
@@ -207,7 +210,7 @@ OPERATIONS: dict[str, Operation] = dict.fromkeys(
     "MEMOIZE": lambda machine, _: machine.remember(len(machine.memo)),
     "BINGET": lambda machine, place: machine.push(machine.memo[place]),
     "LONG_BINGET": lambda machine, place: machine.push(machine.memo[place]),
-    "GLOBAL": lambda machine, words: machine.name(*words.split(" ", 1)),
+    "GLOBAL": lambda machine, words: machine.name(*words),
     "STACK_GLOBAL": lambda machine, _: machine.name(*machine.last(2)),
     "BINPERSID": lambda machine, _: machine.storage(),
     "REDUCE": lambda machine, _: machine.call(),

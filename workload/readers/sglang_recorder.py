@@ -119,6 +119,8 @@ def _tokens(path: Path, records: Sequence[Record], owners: NDArray[np.int64]) ->
             continue
         seen.add(key)
         parts.append(part)
+    if any(part["ids"].shape[2] != parts[0]["ids"].shape[2] for part in parts):
+        raise BadInput("holds records of different widths", file=path, key="topk_ids_of_layer")
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     ids = columns.pop("ids")
     layers = np.flatnonzero((ids >= 0).any(axis=(0, 2)))
