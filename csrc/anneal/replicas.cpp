@@ -12,6 +12,11 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNoise = 1e-12;
 
+struct Item {
+  double share;
+  std::int32_t expert;
+};
+
 struct Swap {
   double heavier = kInfinity;
   std::size_t mine = 0, other = 0;
@@ -22,9 +27,13 @@ class Layer {
  public:
   Layer(const double* loads, const std::int64_t* copies, std::int64_t experts,
         const std::int64_t* room, std::int32_t ranks)
-      : experts_(experts), room_(room, room + ranks), on_(ranks), load_(ranks, 0.0),
+      : experts_(experts), room_(room, room + ranks), on_(ranks), load_(ranks, 0.0), open_(ranks, 0.0),
         holds_(static_cast<std::size_t>(ranks) * experts, 0), share_(experts) {
     for (std::int64_t e = 0; e < experts; ++e) share_[e] = loads[e] / static_cast<double>(copies[e]);
+    for (std::int32_t r = 0; r < ranks; ++r) {
+      on_[r].reserve(room[r]);
+      if (room[r] == 0) open_[r] = kInfinity;
+    }
     std::vector<std::int64_t> order(experts);
     std::iota(order.begin(), order.end(), std::int64_t{0});
     std::stable_sort(order.begin(), order.end(),
@@ -39,7 +48,8 @@ class Layer {
     const auto heavy = static_cast<std::int32_t>(heaviest - load_.begin());
     const Swap best = best_swap(heavy);
     if (!(best.heavier < *heaviest * (1 - kNoise))) return false;
-    const std::int32_t mine = on_[heavy][best.mine], other = on_[best.rank][best.other];
+    const std::int32_t mine = on_[heavy][best.mine].expert;
+    const std::int32_t other = on_[best.rank][best.other].expert;
     const double moved = share_[mine] - share_[other];
     load_[heavy] -= moved;
     load_[best.rank] += moved;
@@ -50,7 +60,8 @@ class Layer {
   }
 
   void write(std::int32_t* held) const {
-    for (const auto& rank : on_) held = std::copy(rank.begin(), rank.end(), held);
+    for (const auto& rank : on_)
+      for (const Item& item : rank) *held++ = item.expert;
   }
 
  private:
@@ -60,15 +71,20 @@ class Layer {
   }
 
   void put(std::int32_t rank, std::int32_t expert) {
-    on_[rank].push_back(expert);
+    on_[rank].push_back({share_[expert], expert});
     load_[rank] += share_[expert];
+    open_[rank] = full(rank) ? kInfinity : load_[rank];
     holds(rank, expert) = 1;
   }
 
   void place(std::int32_t expert) {
     std::int32_t target = -1;
+    double lightest = kInfinity;
     for (std::int32_t r = 0; r < static_cast<std::int32_t>(on_.size()); ++r)
-      if (!full(r) && !holds(r, expert) && (target < 0 || load_[r] < load_[target])) target = r;
+      if (open_[r] < lightest && !holds(r, expert)) {
+        target = r;
+        lightest = open_[r];
+      }
     if (target < 0) target = make_room(expert);
     put(target, expert);
   }
@@ -82,8 +98,8 @@ class Layer {
       if (!holds(r, expert) && (target < 0 || load_[r] < load_[target])) target = r;
     auto& from = on_[target];
     const auto leaving = std::find_if(from.begin(), from.end(),
-                                      [&](std::int32_t e) { return !holds(open, e); });
-    const std::int32_t other = *leaving;
+                                      [&](const Item& item) { return !holds(open, item.expert); });
+    const std::int32_t other = leaving->expert;
     from.erase(leaving);
     load_[target] -= share_[other];
     holds(target, other) = 0;
@@ -94,14 +110,16 @@ class Layer {
   Swap best_swap(std::int32_t heavy) {
     Swap best;
     const double top = load_[heavy];
-    for (std::size_t i = 0; i < on_[heavy].size(); ++i) {
-      const std::int32_t mine = on_[heavy][i];
-      for (std::int32_t r = 0; r < static_cast<std::int32_t>(on_.size()); ++r) {
-        if (holds(r, mine)) continue;  // the heavy rank itself too
-        for (std::size_t j = 0; j < on_[r].size(); ++j) {
-          const double moved = share_[mine] - share_[on_[r][j]];
+    for (std::int32_t r = 0; r < static_cast<std::int32_t>(on_.size()); ++r) {
+      // At best a swap leaves both ends at their mean: most ranks cannot beat the best so far.
+      if (r == heavy || (top + load_[r]) / 2 >= best.heavier) continue;
+      const std::vector<Item>&mine = on_[heavy], &others = on_[r];
+      for (std::size_t i = 0; i < mine.size(); ++i) {
+        if (holds(r, mine[i].expert)) continue;
+        for (std::size_t j = 0; j < others.size(); ++j) {
+          const double moved = mine[i].share - others[j].share;
           const double heavier = std::max(top - moved, load_[r] + moved);
-          if (moved > 0 && heavier < best.heavier && !holds(heavy, on_[r][j]))
+          if (heavier < best.heavier && moved > 0 && !holds(heavy, others[j].expert))
             best = {heavier, i, j, r};
         }
       }
@@ -111,8 +129,8 @@ class Layer {
 
   std::int64_t experts_;
   std::vector<std::int64_t> room_;
-  std::vector<std::vector<std::int32_t>> on_;
-  std::vector<double> load_;
+  std::vector<std::vector<Item>> on_;
+  std::vector<double> load_, open_;  // open: the load, infinite where no slot is left
   std::vector<char> holds_;
   std::vector<double> share_;
 };

@@ -204,8 +204,10 @@ def _make_room(
 def _swap(on: list[list[int]], load: list[float], share: list[float]) -> bool:
     heavy = int(np.argmax(load))
     best, where = np.inf, (0, 0, 0)
-    for i, mine in enumerate(on[heavy]):
-        for r, others in enumerate(on):
+    for r, others in enumerate(on):
+        if r == heavy or (load[heavy] + load[r]) / 2 >= best:
+            continue
+        for i, mine in enumerate(on[heavy]):
             for j, other in enumerate(others):
                 moved = share[mine] - share[other]
                 if moved > 0 and mine not in others and other not in on[heavy]:

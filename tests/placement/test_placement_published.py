@@ -179,7 +179,7 @@ def test_the_integer_programme_of_a_halving_equals_brute_force(seed, ones):
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_exflow_fills_ranks_by_count_and_hops_less_than_balance_alone(ranks):
     problem = problem_of(4, ranks, experts=12, layers=4, affinity=2.0)
-    placed = solve(problem, "exflow", time_limit_s=2)
+    placed = solve(problem, "exflow", time_limit_s=1)
     assert (placed.expert_map.copies() == 1).all()
     assert placed.scores["hops"] < solve(problem, "two-stage").scores["hops"]
     assert placed.hops is not None
@@ -188,7 +188,7 @@ def test_exflow_fills_ranks_by_count_and_hops_less_than_balance_alone(ranks):
 
 
 def test_exflow_parts_nodes_before_ranks():
-    near = solve(two_nodes(4, 4, experts=16, layers=4), "exflow", time_limit_s=2)
+    near = solve(two_nodes(4, 4, experts=16, layers=4), "exflow", time_limit_s=1)
     spread = solve(two_nodes(4, 4, experts=16, layers=4), "two-stage")
     assert near.scores["node_hops"] < spread.scores["node_hops"]
 
