@@ -17,7 +17,7 @@ from moesaic.placement.objective import duplicates, imbalance, moved
 from moesaic.placement.solvers.eplb import eplb, eplb_global
 from moesaic.placement.solvers.found import Found, Method
 from moesaic.placement.solvers.rebalance import rebalance
-from moesaic.placement.solvers.replicas import replicas, replicas_by_node
+from moesaic.placement.solvers.replicas import replicas, replicas_by_node, replicas_near_node
 
 LAYERS, EXPERTS, RANKS = 58, 256, 32
 KINDS = ("zipf 0.5", "zipf 1.0", "lognormal 0.5", "lognormal 1.0", "uniform")
@@ -79,6 +79,7 @@ def fresh(kind: str) -> list[dict[str, object]]:
     (ours, ours_s), (theirs, theirs_s) = (run(problem, m) for m in (replicas, eplb_global))
     wide = problem_of(problem.loads, 10)
     by_node, node_s = run(problem, replicas_by_node)
+    near, near_s = run(problem, replicas_near_node)
     eplb_node = run(problem, eplb)[0]
     mine = balance(ours, problem)
     twice = int(duplicates(theirs.expert_map).sum())
@@ -102,6 +103,13 @@ def fresh(kind: str) -> list[dict[str, object]]:
         row(
             f"{kind}: by node, mean layer ({node_s:.3f} s)",
             float(balance(by_node, problem).mean()),
+            "",
+            "EPLB hierarchical",
+            float(balance(eplb_node, problem).mean()),
+        ),
+        row(
+            f"{kind}: near its node, mean layer ({near_s:.3f} s)",
+            float(balance(near, problem).mean()),
             "",
             "EPLB hierarchical",
             float(balance(eplb_node, problem).mean()),

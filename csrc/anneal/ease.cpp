@@ -30,6 +30,8 @@ class Layer {
       ++count_[at(rank_of[s], held[s])];
     }
     was_ = count_;
+    for (std::int64_t e = 0; e < experts; ++e)
+      share_.push_back(loads[e] / copies(static_cast<std::int32_t>(e)));
     for (std::int64_t s = 0; s < slots; ++s) load_[rank_of[s]] += share(held[s]);
     noise_ = kNoise * (priced ? heaviest() : heaviest() * heaviest());
   }
@@ -58,7 +60,7 @@ class Layer {
  private:
   std::size_t at(std::int32_t rank, std::int32_t expert) const { return rank * experts_ + expert; }
   double copies(std::int32_t e) const { return static_cast<double>(where_[e].size()); }
-  double share(std::int32_t e) const { return loads_[e] / copies(e); }
+  double share(std::int32_t e) const { return share_[e]; }
   // Priced, a rank under the target is as good as done, but slack is kept for the steps to come.
   double strain(double load) const {
     const double over = std::max(0.0, load - target_);
@@ -153,8 +155,10 @@ class Layer {
     auto& left = where_[held_[slot]];
     left.erase(std::find(left.begin(), left.end(), slot));
     --count_[at(rank_of_[slot], held_[slot])];
+    if (!left.empty()) share_[held_[slot]] = loads_[held_[slot]] / copies(held_[slot]);
     held_[slot] = expert;
     where_[expert].push_back(slot);
+    share_[expert] = loads_[expert] / copies(expert);
     ++count_[at(rank_of_[slot], expert)];
   }
 
@@ -166,7 +170,7 @@ class Layer {
   std::int32_t* held_;
   std::vector<std::vector<std::int64_t>> where_, on_;
   std::vector<std::int32_t> count_, was_;
-  std::vector<double> load_, change_;
+  std::vector<double> load_, change_, share_;
   std::vector<std::int64_t> seen_;
   std::vector<std::int32_t> touched_;
   std::int64_t slots_, round_ = 0, moved_ = 0;

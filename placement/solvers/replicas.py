@@ -27,6 +27,8 @@ Held = NDArray[np.int32]
 
 COARSE = 0.002
 """Above the mean by more than this, a busiest rank is worth the slower search over counts."""
+NEAR = 1.01
+"""The balance that `replicas_near_node` leaves its nodes for."""
 TRIALS = 4
 """Other limits on the copies of one expert that are then tried: ranks, ranks - 1, ..."""
 
@@ -43,6 +45,21 @@ def replicas_by_node(problem: Problem, time_limit_s: float, seed: int) -> Found:
     Groups go to nodes largest first, then by swaps; each node is then a problem of its own. No
     layer gets below the heaviest node's mean rank.
     """
+    return _found(problem, _by_node(problem))
+
+
+def replicas_near_node(problem: Problem, time_limit_s: float, seed: int) -> Found:
+    """The same, and then as few experts elsewhere as the cap takes (without one, `NEAR` of the
+    mean), for groups whose totals are too far apart for their nodes."""
+    held, caps = _by_node(problem), problem.caps
+    targets = np.where(np.isfinite(caps), caps, NEAR) * problem.mean_loads
+    near = eased(problem.loads, held, problem.slot_ranks, problem.ranks, targets, priced=True)
+    away = int(near.moved[:, -1].sum())
+    told = (f"{away} slots hold an expert that its node alone would have elsewhere",)
+    return _found(problem, near.held, told if away else ())
+
+
+def _by_node(problem: Problem) -> Held:
     _demand_even(problem)
     nodes, groups = problem.nodes, groups_of(problem)
     if groups % nodes or (problem.slots_per_rank != problem.slots_per_rank[0]).any():
@@ -57,7 +74,7 @@ def replicas_by_node(problem: Problem, time_limit_s: float, seed: int) -> Found:
     room = problem.slots_per_rank[: problem.node_ranks]
     inside = placed(local.reshape(layers * nodes, -1), room).astype(np.int64)
     held = np.take_along_axis(members.reshape(layers * nodes, -1), inside, 1)
-    return _found(problem, held.reshape(layers, -1).astype(np.int32))
+    return held.reshape(layers, -1).astype(np.int32)
 
 
 def node_members(loads: Floats, groups: int, nodes: int) -> NDArray[np.int64]:
@@ -129,12 +146,11 @@ def _busiest(loads: Floats, held: Held, rank_of: Held, ranks: int) -> Floats:
     return np.asarray(on_rank.max(axis=1))
 
 
-def _found(problem: Problem, held: Held) -> Found:
-    return Found(
-        ExpertMap(
-            slots=held, ranks=problem.slot_ranks, layers=problem.layers, experts=problem.experts
-        )
+def _found(problem: Problem, held: Held, notes: tuple[str, ...] = ()) -> Found:
+    expert_map = ExpertMap(
+        slots=held, ranks=problem.slot_ranks, layers=problem.layers, experts=problem.experts
     )
+    return Found(expert_map, notes=notes)
 
 
 def copy_counts(loads: Floats, slots: int, most: int) -> NDArray[np.int64]:

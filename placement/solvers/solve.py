@@ -19,7 +19,7 @@ from .found import Found, Method
 from .joint import groups, joint
 from .moetuner import moetuner
 from .rebalance import rebalance
-from .replicas import replicas, replicas_by_node
+from .replicas import replicas, replicas_by_node, replicas_near_node
 from .simple import contiguous, lpt, lpt_swaps, round_robin
 
 METHODS: dict[str, Method] = {
@@ -35,6 +35,7 @@ METHODS: dict[str, Method] = {
     "eplb-global": eplb_global,
     "replicas": replicas,
     "replicas-by-node": replicas_by_node,
+    "replicas-near-node": replicas_near_node,
     "rebalance": rebalance,
     "two-stage": two_stage,
     "moetuner": moetuner,
