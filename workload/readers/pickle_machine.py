@@ -86,10 +86,11 @@ class _Machine:
                     f"uses the pickle operation {name} ({code!r}); only plain values and tensors "
                     "are read, and nothing is run"
                 )
+            argument: Any = None
             if name == "GLOBAL":  # the table's own reader also takes escapes, and warns of bad ones
                 argument = [stream.readline().decode().rstrip("\n") for _ in range(2)]
-            else:
-                argument = None if operation.arg is None else operation.arg.reader(stream)
+            elif operation.arg is not None:
+                argument = operation.arg.reader(stream)
             if name == "STOP":
                 return self.stack.pop()
             OPERATIONS[name](self, argument)
