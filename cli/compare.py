@@ -19,7 +19,10 @@ app = typer.Typer()
 @app.command()
 def compare(
     what: Annotated[
-        str, typer.Option(help="moe, gemm, attention (several by commas), or cpu, timed here.")
+        str,
+        typer.Option(
+            help="moe, gemm, attention (several by commas), power (watts), or cpu, timed here."
+        ),
     ],
     on: Annotated[
         str, typer.Option("--on", help="Devices that were timed, by commas, or all.")
@@ -63,14 +66,46 @@ def compare(
 
     moesaic compare --what moe --on h100-sxm --model tile --why
 
+    moesaic compare --what power --on b200-sxm
+
     moesaic compare --what cpu --out report
     """
+    if what == "power":
+        if model or cv or why or by or constants or trees or out:
+            raise BadInput("has one model: give --on, --measured, --seed or --json", key="power")
+        _show_power(on, measured, seed, json)
+        return
     if why and (constants is not None or "moe" not in what.split(",")):
         raise BadInput("is told of moe tables, by the constants that ship", key="--why")
     models = model.split(",") if model else None
     found = _compared(what, on, models, measured, cv, constants, trees, seed)
     reasons = _why(found, seed) if why else {}
     _show([(one, _rows(one, by)) for one in found], reasons, json, out)
+
+
+def _show_power(on: str, folder: Path | None, seed: int, json: bool) -> None:
+    """Watts of recorded MoE layers; their times predicted without each row's shape."""
+    from ..hardware.load import device
+    from ..measured import load
+    from ..sweeps.accuracy.watts import predicted_watts, watt_errors
+    from ..sweeps.chapters.comparisons import COLUMNS, error_cells
+
+    if not on:
+        raise BadInput("name the GPU, such as b200-sxm", key="--on")
+    table = load("power", on, folder)
+    gpu = device(table.system)
+    rows = watt_errors(table, predicted_watts(table, gpu, seed, show.say))
+    if json:
+        evidence = {"predicted": "simulated", "measured": table.evidence}
+        show.json({"what": "power", "on": gpu.name, **evidence, "errors": rows})
+        return
+    note = (
+        f"board watts; predicted: simulated; measured: {table.evidence} "
+        f"({table.provenance.source}). Times by constants fitted without each row's shape; the "
+        "watts' own constants were fitted on the shipped table"
+    )
+    title = f"power of moe layers on {gpu.name}: watts against measurements"
+    show.table(title, COLUMNS, [error_cells(row) for row in rows], note)
 
 
 def _compared(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["moe", "gemm", "attention", "comm", "serving"]
+Kind = Literal["moe", "gemm", "attention", "power", "comm", "serving"]
 
 TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 """A time column is written in one of these, named in its suffix: latency_us, latency_ms, latency_s.
@@ -63,6 +63,12 @@ MOE = {
     "num_tokens": Column("int", "tokens of the whole expert-parallel group", most=2**30),
     "latency_s": _time("time of one layer on the busiest device, without communication"),
     **_REPEATS,
+}
+
+POWER = {
+    **MOE,
+    "power_w": Column("float", "mean watts of the board while the layer repeats", most=1e5),
+    "power_limit_w": Column("float", "watts that the board may draw", most=1e5),
 }
 
 GEMM = {
@@ -150,6 +156,7 @@ SCHEMAS: dict[str, dict[str, Column]] = {
     "moe": MOE,
     "gemm": GEMM,
     "attention": ATTENTION,
+    "power": POWER,
     "comm": COMM,
     "serving": SERVING,
 }

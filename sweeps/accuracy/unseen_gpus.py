@@ -23,14 +23,22 @@ Floats = NDArray[np.float64]
 SEEN, UNSEEN = "kernel seen on another GPU", "kernel never seen"
 
 
+Errors = dict[str, Floats]
+"""GPU -> log(measured / predicted) of its rows, predicted by what other GPUs taught."""
+
+
+EVENLY = np.linspace(0.005, 0.995, 100)
+"""A GPU's errors stand for themselves as so many quantiles, however many rows it has."""
+
+
 class Taught(NamedTuple):
     """Rows with the seconds that other GPUs' rows teach. seen: whether those are of the same
-    family. errors: log(measured / predicted) of each teaching GPU's rows, taught by the rest."""
+    family. errors: of each teaching GPU's rows when the rest teaches."""
 
     rows: Rows
     seconds: Floats
     seen: bool
-    errors: list[Floats]
+    errors: Errors
 
 
 def tile_unseen_gpus(table: Measurements, device: AnyDevice, seed: int, tell: Tell) -> Prediction:
@@ -48,7 +56,7 @@ def tile_unseen_gpus(table: Measurements, device: AnyDevice, seed: int, tell: Te
         tell(score(rows.family, Prediction(seconds=made[-1].seconds), rows.measured_s))
     parts = []
     for one in made:
-        alike = [error for other in made if other.seen == one.seen for error in other.errors]
+        alike = [other.errors for other in made if other.seen == one.seen]
         part = within(one.seconds, between(one.errors, alike))
         known = np.full(len(one.rows), one.seen)
         parts.append(
@@ -57,19 +65,33 @@ def tile_unseen_gpus(table: Measurements, device: AnyDevice, seed: int, tell: Te
     return scattered(len(table), parts)
 
 
-def between(own: Sequence[Floats], alike: Sequence[Floats]) -> tuple[float, float]:
+def between(own: Errors, alike: Sequence[Errors]) -> tuple[float, float]:
     """The factors of the 80% interval on one more GPU, from GPUs left out of the teaching in turn.
 
-    own: errors of each such GPU, for this family; alike: for all families that are taught the same
-    way, taken where `own` has fewer than two GPUs. Each GPU counts as much as any other. Few GPUs
-    say little of the next one, so the interval is stretched about its middle as Student's t asks.
-    derived: the next of n + 1 alike normal draws lies within t(n - 1) sqrt(1 + 1/n) deviations.
+    own: the errors on each such GPU, for this family; alike: those of all families that are taught
+    the same way, taken where `own` has fewer than two GPUs. Each GPU counts as much as any other.
+    Few GPUs say little of the next one, so the interval is stretched about its middle as Student's
+    t asks, but not beyond that of a kernel that nothing was seen of. derived: the next of n + 1
+    alike normal draws lies within t(n - 1) sqrt(1 + 1 / n) deviations of the mean of the n.
     """
-    errors = list(own) if len(own) > 1 else list(alike)
+    from scipy.stats import norm, t
+
+    errors = own if len(own) > 1 else _by_gpu(alike)
     if len(errors) < 2:
         return UNKNOWN
-    low, high = np.mean([np.quantile(one, INTERVAL) for one in errors], axis=0)
-    return low, high
+    quantiles = [np.quantile(one, EVENLY) for one in errors.values()]
+    low, high = np.quantile(np.concatenate(quantiles), INTERVAL)
+    count, tail = len(errors), INTERVAL[1]
+    stretch = t.ppf(tail, count - 1) * np.sqrt(1 + 1 / count) / norm.ppf(tail)
+    middle, half = (low + high) / 2, stretch * (high - low) / 2
+    ends = np.clip(np.exp([middle - half, middle + half]), *UNKNOWN)
+    return float(ends[0]), float(ends[1])
+
+
+def _by_gpu(errors: Sequence[Errors]) -> Errors:
+    """The errors of several families together, GPU by GPU."""
+    gpus = dict.fromkeys(gpu for one in errors for gpu in one)
+    return {gpu: np.concatenate([one[gpu] for one in errors if gpu in one]) for gpu in gpus}
 
 
 def _taught(
@@ -80,14 +102,14 @@ def _taught(
     same = [one for one in same if one.versions & versions] or same
     alike = same or [one for one in elsewhere if one.dtype == format_of(rows.family)]
     if not alike:
-        return Taught(rows, rows.seconds(prior(rows)), False, [])
-    errors = []
+        return Taught(rows, rows.seconds(prior(rows)), False, {})
+    errors: Errors = {}
     for gpu in dict.fromkeys(one.gpu for one in alike):
         others = [one.rows for one in alike if one.gpu != gpu]
         if others:
             constants = fit(_lesson(rows, others, seed), seed)
             asked = joined([one.rows for one in alike if one.gpu == gpu])
-            errors.append(np.log(asked.measured_s / asked.seconds(constants)))
+            errors[gpu] = np.log(asked.measured_s / asked.seconds(constants))
     constants = fit(_lesson(rows, [one.rows for one in alike], seed), seed)
     return Taught(rows, rows.seconds(constants), bool(same), errors)
 

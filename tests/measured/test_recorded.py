@@ -22,6 +22,7 @@ ROWS = {
     ("attention", "a100-80gb-sxm"): 29_022,
     ("attention", "l40s"): 62_725,
     ("attention", "b200-sxm"): 68_504,
+    ("power", "b200-sxm"): 41_148,
     ("comm", "h100-sxm"): 2_889,
     ("comm", "a100-80gb-sxm"): 987,
     ("comm", "l40s"): 1_401,

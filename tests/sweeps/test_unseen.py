@@ -17,7 +17,7 @@ from moesaic.sweeps.accuracy.folds import across_folds
 from moesaic.sweeps.accuracy.prediction import Prediction, scattered, spread
 from moesaic.sweeps.accuracy.rows import joined
 from moesaic.sweeps.accuracy.unseen import by_unseen_shapes
-from moesaic.sweeps.accuracy.unseen_gpus import SEEN, UNSEEN, tile_unseen_gpus
+from moesaic.sweeps.accuracy.unseen_gpus import SEEN, UNSEEN, between, tile_unseen_gpus
 from moesaic.sweeps.accuracy.why import WHY, reasons_of
 
 L40S = device("l40s")
@@ -188,3 +188,28 @@ def test_rows_of_several_gpus_are_priced_together_as_each_alone(kind):
         constants = prior(parts[0])
         alone = np.concatenate([part.seconds(constants) for part in parts])
         np.testing.assert_allclose(joined(parts).seconds(constants), alone)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_an_interval_from_gpus_left_out_in_turn_holds_about_eight_rows_of_ten_on_the_next(count):
+    """GPUs differ from one another by more than the rows of one do."""
+    rng, held = np.random.default_rng(count), []
+    for _ in range(300):
+        *seen, new = (rng.normal(rng.normal(0, 0.15), 0.05, 100) for _ in range(count + 1))
+        low, high = between(dict(zip("abc", seen, strict=False)), [])
+        held.append(np.mean((np.log(low) <= new) & (new <= np.log(high))))
+    assert 0.7 < np.mean(held) < 0.9
+
+
+def test_a_family_that_one_gpu_taught_takes_the_errors_of_those_taught_alike():
+    own = {"a": np.linspace(-0.1, 0.1, 50)}
+    others = [{"a": np.linspace(-0.2, 0.2, 50)}, {"b": np.linspace(-0.2, 0.2, 50)}]
+    assert between(own, []) == UNKNOWN
+    assert between({}, [own]) == UNKNOWN
+    low, high = between(own, others)
+    assert low == pytest.approx(1 / high)
+    assert high > np.exp(0.2)  # two GPUs only: far wider than what was seen
+    three = {name: np.linspace(-0.2, 0.2, 50) for name in "abc"}
+    assert between(three, others)[1] < high
+    wild = {"a": np.linspace(-3, 3, 50), "b": np.linspace(-3, 3, 50)}
+    assert between(wild, []) == UNKNOWN
