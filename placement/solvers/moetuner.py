@@ -38,32 +38,36 @@ TOTAL = 2**30
 def moetuner(problem: Problem, time_limit_s: float, seed: int) -> Found:
     """Clusters, then names; half of the time each. Notes say what ran out of it."""
     demand_single(problem, "MoETuner")
-    homes, unproven = clusters(problem, time_limit_s / 2, seed)
+    homes, unproven, interrupted = clusters(problem, time_limit_s / 2, seed)
     late = f"stage 1: {unproven} layers without proof of a gap of {GAP:g}"
     notes: tuple[str, ...] = (late,) if unproven else ()
     placed = as_map(problem, homes)
     if problem.transitions is None or len(problem.layers) < 2:
-        return Found(placed, notes=notes)
+        return Found(placed, interrupted=interrupted, notes=notes)
     links = cluster_flows(placed, problem.transitions)
     names = names_by_worst_link(links, problem.slots_per_rank)
-    if problem.nodes > 1 and problem.node_cost > 1:
+    if problem.nodes > 1 and problem.node_cost > 1 and not interrupted:
         names, note = names_by_search(problem, links, names, time_limit_s / 2, seed)
         notes += note
-    return Found(renamed(placed, names, problem), notes=notes)
+    return Found(renamed(placed, names, problem), interrupted=interrupted, notes=notes)
 
 
-def clusters(problem: Problem, time_limit_s: float, seed: int) -> tuple[Homes, int]:
-    """Stage 1: the cluster of each expert `[moe_layers, experts]`, and how many layers ran out of
-    time. The start is LPT with swaps; a layer within the gap of zero deviation is left as it is."""
+def clusters(problem: Problem, time_limit_s: float, seed: int) -> tuple[Homes, int, bool]:
+    """Stage 1: the cluster of each expert `[moe_layers, experts]`, how many layers ran out of time,
+    and whether it was stopped by hand. The start is LPT with swaps; a layer without deviation is
+    left as it is."""
     homes = swapped(problem, lpt_homes(problem))
-    unproven, left = 0, time_limit_s
-    for row in range(len(problem.layers)):
-        found, proven, spent = _cluster(problem, row, homes[row], left, seed)
+    unproven, left, rows = 0, time_limit_s, len(problem.layers)
+    for row in range(rows):
+        try:
+            found, proven, spent = _cluster(problem, row, homes[row], left, seed)
+        except KeyboardInterrupt:
+            return homes, unproven + rows - row, True
         if _deviation(problem, row, found) < _deviation(problem, row, homes[row]):
             homes[row] = found
         unproven += not proven
         left = max(0.0, left - spent)
-    return homes, unproven
+    return homes, unproven, False
 
 
 def _deviation(problem: Problem, row: int, homes: Homes) -> float:

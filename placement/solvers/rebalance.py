@@ -48,7 +48,7 @@ def rebalance(problem: Problem, time_limit_s: float, seed: int) -> Found:
 
 def least_moves(problem: Problem, ratio: float | Floats) -> Ints:
     """Moves that any map needs, from `current`, to keep each layer's busiest rank within `ratio` of
-    the mean, `[moe_layers]`; over all maps that hold no expert twice on a rank.
+    the mean, `[moe_layers]`; over all maps that put no expert twice on a rank that did not.
 
     derived: a rank loses load where an expert leaves, whose slot then takes a new one (a move to
     this rank), or gets one more copy (a move of this expert, good for every rank that holds it). A

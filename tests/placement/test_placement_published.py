@@ -200,6 +200,23 @@ def test_without_transitions_exflow_says_what_it_needs():
     assert solve(problem, "two-stage").hops is None
 
 
+@pytest.mark.parametrize(
+    ("method", "search"), [("moetuner", "moetuner._cluster"), ("exflow", "exflow.halved")]
+)
+def test_stopped_by_hand_a_search_hands_back_what_it_has(method, search, monkeypatch):
+    calls = []
+
+    def stopped(*args):
+        calls.append(args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"moesaic.placement.solvers.{search}", stopped)
+    placed = solve(problem_of(0), method)
+    assert placed.interrupted
+    assert len(calls) == 1
+    assert (placed.expert_map.copies() == 1).all()
+
+
 @pytest.mark.parametrize("method", ["moetuner", "exflow"])
 def test_methods_of_one_copy_refuse_spare_slots(method):
     problem = problem_of(0, 4, slots_per_rank=np.full(4, 3))

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moesaic._core import ease_ranks
 from moesaic.base import BadInput
 from moesaic.placement import Problem, Weights, solve
 from moesaic.placement.curves import balance_against_moves, balance_against_slots
@@ -178,30 +177,3 @@ def test_without_a_map_or_with_other_slots_rebalance_refuses():
         solve(msgspec.structs.replace(problem, current=None), "rebalance")
     with pytest.raises(BadInput, match="rebalance keeps the slots"):
         solve(msgspec.structs.replace(problem, slots_per_rank=np.full(4, 5)), "rebalance")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"held": np.array([[0, 1, 2, 2]], np.int32)},
-        {"held": np.array([[0, 1, 2, 9]], np.int32)},
-        {"rank_of": np.array([0, 0, 1, 5], np.int32)},
-        {"targets": np.array([0.0])},
-        {"targets": np.array([np.nan])},
-        {"most_steps": np.array([-1])},
-        {"loads": -np.ones((1, 4))},
-        {"ranks": 0},
-    ],
-)
-def test_what_is_out_of_range_is_refused_at_the_door(change):
-    asked = {
-        "loads": np.ones((1, 4)),
-        "held": np.arange(4, dtype=np.int32)[None],
-        "rank_of": np.array([0, 0, 1, 1], np.int32),
-        "ranks": 2,
-        "targets": np.array([2.0]),
-        "most_steps": np.array([3]),
-        "priced": True,
-    } | change
-    with pytest.raises(ValueError, match="must"):
-        ease_ranks(**asked)

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moesaic._core import place_replicas
 from moesaic.base import BadInput
 from moesaic.placement import Problem, solve, verify
 from moesaic.placement.bounds import best_load_proof
@@ -175,20 +174,3 @@ def test_what_cannot_hold_copies_is_refused_with_a_sentence():
         solve(uneven, "replicas")
     with pytest.raises(BadInput, match="2 nodes cannot share 3 groups"):
         solve(problem_of(np.ones(6), 4, 3, ranks_per_node=2, groups=3), "replicas-by-node")
-
-
-@pytest.mark.parametrize(
-    ("loads", "room", "most"),
-    [
-        (np.ones(4), np.array([2, 2]), 1),
-        (np.ones((1, 4)), np.array([1, 2]), 1),
-        (np.ones((1, 4)), np.array([2, 3]), 1),
-        (np.ones((1, 4)), np.array([5, 5]), 1),
-        (np.ones((1, 4)), np.array([-1, 5]), 1),
-        (-np.ones((1, 4)), np.array([2, 2]), 1),
-        (np.ones((1, 4)), np.array([2, 2]), -1),
-    ],
-)
-def test_what_is_out_of_range_is_refused_at_the_door(loads, room, most):
-    with pytest.raises(ValueError, match="must"):
-        place_replicas(loads, room, 2, most)
