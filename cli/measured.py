@@ -41,7 +41,9 @@ def list_(
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="A table: .csv, .csv.gz or .parquet.")],
-    kind: Annotated[str, typer.Option("--kind", help="moe, gemm, attention, power, comm or serving.")],
+    kind: Annotated[
+        str, typer.Option("--kind", help="moe, gemm, attention, power, comm or serving.")
+    ],
     on: Annotated[str, typer.Option("--on", help="The device that was timed.")],
     out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")],
     source: Annotated[str, typer.Option("--source", help="Where the table comes from.")] = "",

@@ -26,18 +26,11 @@ KINDS = ("moe", "gemm", "attention")
 GPUS = ("h100-sxm", "a100-80gb-sxm", "l40s", "b200-sxm")
 BEGIN, END = "<!-- accuracy: written by make accuracy -->", "<!-- end of accuracy -->"
 LEARNING = (
-    "boosted",
-    "cases",
-    "families",
-    "fit",
-    "prediction",
-    "reference",
-    "rows",
-    "tile",
-    "unseen",
+    *("boosted", "cases", "families", "fit", "folds", "prediction", "reference"),
+    *("rows", "rows_attention", "rows_gemm", "rows_moe", "unseen", "unseen_gpus"),
 )
 PRICING = ("constants.py", "correction.py", "experts.py", "machine.py", "tiles.py", "trees.py")
-PRICING += ("attention*.py", "gemm*.py")
+PRICING += ("attention*.py", "choice.py", "fitted.py", "gemm*.py")
 """Code that decides the errors: a table is made again where any of it changed."""
 SHOWN = ("roofline", "boosted, unseen shapes", "tile, unseen shapes", "tile+trees, unseen shapes")
 
@@ -165,7 +158,8 @@ correction sees, and the two sides of the roofline in place of the tile model.
 ## Unseen GPU
 
 Constants fitted on the other three GPUs, and the data sheet of this one. A kernel never seen takes
-constants fitted on the other GPUs' kernels of its number format.
+constants fitted on the other GPUs' kernels of its number format. The interval is that of the
+teaching GPUs left out in turn, stretched because they are only two or three.
 
 {gpus}
 
