@@ -10,27 +10,42 @@ import typer
 
 from ..base import BadInput
 from . import show
+from .placing import (
+    Batch,
+    BoundTime,
+    Cap,
+    Context,
+    Current,
+    Detail,
+    FormatName,
+    Learn,
+    Model,
+    ModelLayers,
+    Moves,
+    NodeCost,
+    On,
+    Part,
+    Pose,
+    Price,
+    Ranks,
+    RelaxCap,
+    Seed,
+    Slots,
+    TimeLimit,
+    Touched,
+    Trace,
+    routing_of,
+    served,
+    split,
+)
 
 if TYPE_CHECKING:
     from ..placement import Placement, Problem
+    from ..placement.formats import Format
 
-app = typer.Typer(no_args_is_help=True, help="Where experts live: solve, check, compare.")
-
-Trace = Annotated[Path, typer.Argument(help="A routing trace or expert counts.")]
-On = Annotated[str, typer.Option("--on", help="The machine: a name or a TOML file.")]
-Part = Annotated[str | None, typer.Option("--part", help="Which routing of a file with several.")]
-Ranks = Annotated[
-    int | None,
-    typer.Option("--ranks", help="Expert-parallel ranks; the machine's devices if not given."),
-]
-TimeLimit = Annotated[
-    float, typer.Option("--time-limit", help="Seconds for a method that searches.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of a method that draws.")]
-Cap = Annotated[
-    float | None, typer.Option("--cap", help="Largest rank load, as a multiple of the mean.")
-]
-COLUMNS = ("method", "max/mean worst", "max/mean mean", "gap to bound", "layers proven", "seconds")
+app = typer.Typer(
+    no_args_is_help=True, help="Where experts live: solve, check, compare, rebalance."
+)
 
 
 @app.command()
@@ -42,81 +57,106 @@ def solve(
     ] = "lpt-swaps",
     part: Part = None,
     ranks: Ranks = None,
+    slots: Slots = None,
     cap: Cap = None,
+    relax_cap: RelaxCap = False,
+    node_cost: NodeCost = 1.0,
+    touched: Touched = None,
+    price: Price = "hops=1",
+    current: Current = None,
+    moves: Moves = None,
+    learn: Learn = "half",
     time_limit: TimeLimit = 10.0,
+    bound_time: BoundTime = 5.0,
     seed: Seed = 0,
-    model_layers: Annotated[
-        int | None, typer.Option("--model-layers", help="Hidden layers of the model, for the file.")
-    ] = None,
+    format: FormatName = None,
+    model_layers: ModelLayers = None,
     out: show.Out = None,
     as_json: show.Json = False,
 ) -> None:
-    """Finds a placement and writes it as the file that SGLang loads.
+    """Finds a placement, scores it on requests that it has not seen, and writes the engine's file.
 
-    Example: moesaic place solve trace.npz --on dgx-h100 --method lpt-swaps --out map.json
+    Example: moesaic place solve trace.npz --on dgx-h100 --method joint --cap 1.05 --out map.json
     """
     from ..placement import solve as find
-    from ..placement.formats import sglang
 
-    problem = _problem(trace, part, on, ranks, cap)
+    form = None if out is None else _checked_format(out, format)
+    pose = Pose(on, ranks, slots, cap, node_cost, touched, price, current, moves)
+    routing = routing_of(trace, part)
+    taught, fresh = split(routing, learn)
+    problem = pose(taught)
+    if relax_cap:
+        problem = _relaxed(problem)
     start = time.perf_counter()
-    placement = find(problem, method, time_limit, seed)
+    placement = find(problem, method, time_limit, seed, bound_s=bound_time)
     seconds = time.perf_counter() - start
+    _finish(problem, placement, None if fresh is None else pose(fresh), seconds, as_json)
     if out is not None:
-        sglang.write(out, placement, model_layers)
-        show.say(f"wrote {out} and its sidecar; load it with --init-expert-location {out}")
-    if as_json:
-        show.json({**_facts(problem), **placement.summary(), "seconds": seconds})
-    else:
-        show.table(_title(problem), COLUMNS, [_row(placement, seconds)], NOTE)
+        _write(out, placement, learn if fresh is not None else "all", form, model_layers)
+
+
+@app.command()
+def rebalance(
+    trace: Trace,
+    on: On,
+    current: Annotated[Path, typer.Option("--current", help="The placement file in force.")],
+    moves: Annotated[int, typer.Option("--moves", help="Most experts that may come to a rank.")],
+    part: Part = None,
+    cap: Cap = None,
+    learn: Learn = "half",
+    format: FormatName = None,
+    model_layers: ModelLayers = None,
+    out: show.Out = None,
+    as_json: show.Json = False,
+) -> None:
+    """Balances the map in force with few moved experts, and says how few could do.
+
+    Example: moesaic place rebalance today.npz --on dgx-h100 --current map.json --moves 40
+    """
+    from ..placement import solve as find
+
+    form = None if out is None else _checked_format(out, format)
+    routing = routing_of(trace, part)
+    taught, fresh = split(routing, learn)
+    pose = Pose(on, None, None, cap, 1.0, None, "hops=1", current, moves)
+    problem = pose(taught)
+    start = time.perf_counter()
+    placement = find(problem, "rebalance")
+    seconds = time.perf_counter() - start
+    _finish(problem, placement, None if fresh is None else pose(fresh), seconds, as_json)
+    if out is not None:
+        _write(out, placement, learn if fresh is not None else "all", form, model_layers)
 
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A file made by `place solve`, or for SGLang.")],
-    trace: Annotated[Path, typer.Option("--trace", help="The routing to hold it against.")],
+    file: Annotated[Path, typer.Argument(help="A file made by `place solve`, or an engine's.")],
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="The routing to hold it against.")
+    ] = None,
     part: Part = None,
     ranks: Ranks = None,
+    format: FormatName = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The model whose layers the file must match.")
+    ] = None,
     as_json: show.Json = False,
 ) -> None:
-    """Checks that an engine can load the file, what it is worth, and its certificate.
+    """Says what an engine would choke on, and with a trace what the map is worth and its proofs.
 
     Example: moesaic place check map.json --trace trace.npz
     """
-    from ..placement import Problem, score, verify
-    from ..placement.formats import sglang
-    from ..workload import RoutingTrace
-    from ..workload.readers.detect import load
+    from ..placement import formats
+    from ..workload.load import model as named
 
-    routing = load(trace, part=part)
-    expert_map, placement = sglang.read(file, routing.layers, routing.experts, ranks)
-    loads = (routing.counts() if isinstance(routing, RoutingTrace) else routing).total()
-    facts: dict[str, Any] = {
-        "moe_layers": len(routing.layers),
-        "experts": routing.experts,
-        "slots": expert_map.slots.shape[1],
-        "ranks": expert_map.devices,
-        "assignments": float(loads.sum()),
-        **score(
-            expert_map,
-            Problem.of(
-                routing,
-                expert_map.devices,
-                slots_per_rank=expert_map.slots.shape[1] // expert_map.devices,
-            ),
-        ),
-    }
-    problem = None if placement is None else Problem.of(routing, expert_map.devices)
-    if placement is None or problem is None:
-        facts["certificate"] = "none: no sidecar that speaks of these layers"
-    elif placement.certificate.problem != problem.fingerprint():
-        facts["certificate"] = "made from another trace; the scores here are for this one"
+    shape = None if model is None else named(model)
+    faults = formats.check(file, format, model=shape, ranks=ranks)
+    if faults:
+        raise BadInput("; ".join(faults), file=file)
+    if trace is None:
+        facts = _file_facts(file, format, ranks)
     else:
-        seen = verify(problem, placement)
-        facts["certificate"] = "holds"
-        facts["gap"] = max(placement.gap, 0.0)
-        facts["layers_checked"] = len(seen.checked)
-        facts["layers_on_the_solvers_word"] = list(seen.on_trust)
+        facts = _held_against(file, format, ranks, routing_of(trace, part))
     if as_json:
         show.json(facts)
     else:
@@ -130,58 +170,193 @@ def compare(
     methods: Annotated[str, typer.Option("--methods", help="Names with commas, or all.")] = "all",
     part: Part = None,
     ranks: Ranks = None,
+    slots: Slots = None,
+    cap: Cap = None,
+    node_cost: NodeCost = 1.0,
+    model: Model = None,
+    batch: Batch = 64,
+    context: Context = 2048,
+    detail: Detail = "bound",
     time_limit: TimeLimit = 10.0,
+    bound_time: BoundTime = 5.0,
     seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for the plots, page and tables.")
+    ] = None,
     as_json: show.Json = False,
 ) -> None:
-    """Runs several methods on one problem.
+    """Runs several methods: learnt on one half of the requests, scored on the other.
 
-    Example: moesaic place compare trace.npz --on dgx-h100 --methods contiguous,lpt-swaps
+    Example: moesaic place compare trace.npz --on two-node-h100 --methods all --out report
     """
-    from ..placement import METHODS
-    from ..placement import solve as find
+    from ..sweeps.placements import run_trials
+    from ..sweeps.placements.report import methods_table, report, summary
+    from ..sweeps.report import write
 
-    problem = _problem(trace, part, on, ranks, None)
-    names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
-    results: list[tuple[Placement, float]] = []
-    for name in names:
-        start = time.perf_counter()
-        try:
-            placement = find(problem, name, time_limit, seed)
-        except BadInput as fault:
-            if methods != "all":
-                raise
-            show.say(f"{name} is left out: {fault}")
-            continue
-        results.append((placement, time.perf_counter() - start))
+    pose = Pose(on, ranks, slots, cap, node_cost, None, "hops=1", None, None)
+    tokens = routing_of(trace, part, tokens=True)
+    names = [] if methods == "all" else [name.strip() for name in methods.split(",")]
+    found = run_trials(
+        tokens,
+        pose,
+        names,
+        served=served(model, pose.machine, batch, context, detail),
+        time_limit_s=time_limit,
+        bound_s=bound_time,
+        seed=seed,
+        say=show.say,
+    )
+    if out is not None:
+        sections = list(
+            report(tokens, pose, found, time_limit_s=time_limit, seed=seed, say=show.say)
+        )
+        show.say(f"wrote {write(out, f'Placements of {trace.name} on {on}', sections)}")
+    for method, reason in found.left_out.items():
+        show.say(f"{method} is left out: {reason}")
     if as_json:
-        rows = [{**placement.summary(), "seconds": seconds} for placement, seconds in results]
-        show.json({**_facts(problem), "methods": rows})
+        rows = [summary(trial) for trial in found.trials]
+        show.json({**_facts(found.learn), "chosen": found.chosen.method, "methods": rows})
     else:
-        show.table(_title(problem), COLUMNS, [_row(*result) for result in results], NOTE)
+        table = methods_table(found)
+        note = table.note if model else f"{table.note} Seconds need --model."
+        show.table(_title(found.learn), table.columns, table.rows, note)
 
 
 NOTE = (
-    "max/mean: tokens of the busiest rank over the mean rank, on the tokens the map was made from. "
-    "gap: how far the worst layer lies above what no placement can beat."
+    "Learnt from the tokens named above, unseen: the other requests. gap: how far the worst layer, "
+    "and all hops, lie above what no placement can beat. captured: share of what the bound leaves "
+    "to gain over chance. Counts only: seconds need `place compare --model`."
 )
 
 
-def _problem(
-    trace: Path, part: str | None, on: str, ranks: int | None, cap: float | None
-) -> Problem:
-    from ..hardware.load import system
-    from ..placement import Problem
-    from ..workload.readers.detect import load
+def _relaxed(problem: Problem) -> Problem:
+    import msgspec
 
-    machine = system(on)
-    if ranks is None:
-        ranks = len(machine.devices)
-    elif ranks > len(machine.devices):
-        raise BadInput(
-            f"{machine.name} has {len(machine.devices)} devices", key="--ranks", value=ranks
+    from ..sweeps.placements.report import relaxed_cap
+
+    if problem.cap is None:
+        raise BadInput("needs --cap", key="--relax-cap")
+    return msgspec.structs.replace(problem, cap=relaxed_cap(problem, float(problem.caps[0])))
+
+
+def _checked_format(out: Path, format: str | None) -> Format:
+    """The format, before anything is solved: a wrong ending should not cost the search."""
+    from ..placement import formats
+
+    return formats.chosen(out, format)
+
+
+def _write(
+    out: Path, placement: Placement, learnt: Any, form: Format | None, model_layers: int | None
+) -> None:
+    import msgspec
+
+    from ..placement import formats
+
+    assert form is not None
+    formats.write(out, msgspec.structs.replace(placement, learnt=learnt), form.name, model_layers)
+    show.say(f"wrote {out} ({form.name}) and its sidecar; check it with: moesaic place check {out}")
+
+
+def _finish(
+    problem: Problem, placement: Placement, fresh: Problem | None, seconds: float, as_json: bool
+) -> None:
+    """What was found, on the tokens learnt from and on the others."""
+    from ..placement import score
+
+    unseen = {} if fresh is None else score(placement.expert_map, fresh)
+    if placement.interrupted:
+        show.say("interrupted: this is the best so far, with its gap")
+    for note in placement.notes:
+        show.say(note)
+    if as_json:
+        show.json(
+            {
+                **_facts(problem),
+                **placement.summary(),
+                "interrupted": placement.interrupted,
+                "notes": placement.notes,
+                "unseen": unseen,
+                "seconds": seconds,
+            }
         )
-    return Problem.of(load(trace, part=part), ranks, cap=cap, system=machine)
+        return
+    facts = {**placement.summary(), "seconds": seconds}
+    rows = [(name, _text(value), _text(unseen.get(name, ""))) for name, value in facts.items()]
+    show.table(_title(problem), ("what", "learnt", "unseen"), rows, NOTE)
+
+
+def _file_facts(file: Path, format: str | None, ranks: int | None) -> dict[str, Any]:
+    """What a file and its sidecar tell without a trace."""
+    from ..placement import formats
+
+    expert_map, placement = formats.read(file, format, ranks=ranks)
+    facts: dict[str, Any] = {
+        "moe_layers": len(expert_map.layers),
+        "experts": expert_map.experts,
+        "slots": expert_map.slots.shape[1],
+        "ranks": expert_map.devices,
+    }
+    if placement is None:
+        return {**facts, "certificate": "none: no sidecar; give --trace to score the map"}
+    return {**facts, **placement.summary(), "certificate": "give --trace to check it"}
+
+
+def _held_against(
+    file: Path, format: str | None, ranks: int | None, routing: Any
+) -> dict[str, Any]:
+    """Scores of the map on the trace, and its certificate re-derived where it speaks of it."""
+    from ..placement import Problem, formats, score
+
+    expert_map, placement = formats.read(
+        file, format, layers=routing.layers, experts=routing.experts, ranks=ranks
+    )
+    taught, fresh = (routing, None)
+    if placement is not None and placement.learnt == "half":
+        taught, fresh = split(routing, "half")
+    problem = Problem.of(
+        taught,
+        expert_map.devices,
+        slots_per_rank=expert_map.slots.shape[1] // expert_map.devices,
+    )
+    facts = {**_facts(problem), "slots": problem.slots, **score(expert_map, problem)}
+    if fresh is not None:
+        unseen = score(
+            expert_map,
+            Problem.of(fresh, expert_map.devices, slots_per_rank=problem.slots // problem.ranks),
+        )
+        facts |= {f"unseen {name}": value for name, value in unseen.items()}
+    return facts | _certificate(problem, placement)
+
+
+def _certificate(problem: Problem, placement: Placement | None) -> dict[str, Any]:
+    import msgspec
+    import numpy as np
+
+    from ..placement import verify
+
+    if placement is None:
+        return {"certificate": "none: no sidecar that speaks of these layers"}
+    if placement.certificate.problem != problem.fingerprint():
+        return {"certificate": "made from another trace; the scores here are for this one"}
+    if (terms := placement.hop_certificate) is not None:
+        problem = msgspec.structs.replace(
+            problem,
+            ranks_per_node=terms.node_ranks,
+            node_cost=terms.node_cost,
+            cap=None if terms.caps is None else np.array(terms.caps),
+        )
+    seen = verify(problem, placement)
+    facts: dict[str, Any] = {
+        "certificate": "holds",
+        "gap": max(placement.gap, 0.0),
+        "layers_checked": len(seen.checked),
+        "layers_on_the_solvers_word": list(seen.on_trust),
+    }
+    if placement.hops is not None:
+        facts["hop_gap"] = max(placement.hops.gap, 0.0)
+        facts["hop_bound_checked"] = seen.hops
+    return facts
 
 
 def _facts(problem: Problem) -> dict[str, Any]:
@@ -196,19 +371,7 @@ def _facts(problem: Problem) -> dict[str, Any]:
 def _title(problem: Problem) -> str:
     return (
         f"{len(problem.layers)} MoE layers of {problem.experts} experts on {problem.ranks} ranks, "
-        f"{problem.loads.sum():,.0f} assignments"
-    )
-
-
-def _row(placement: Placement, seconds: float) -> tuple[object, ...]:
-    facts = placement.summary()
-    return (
-        placement.method,
-        f"{facts['imbalance_worst']:.4f}",
-        f"{facts['imbalance_mean']:.4f}",
-        f"{facts['gap']:.3%}",
-        f"{facts['proven_layers']}/{facts['layers']}",
-        f"{seconds:.3f}",
+        f"learnt from {problem.loads.sum():,.0f} assignments"
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ..workload import ExpertMap
+
+Learnt = Literal["all", "half"]
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,12 +54,17 @@ class HopProof(msgspec.Struct, frozen=True, kw_only=True):
 class HopCertificate(msgspec.Struct, frozen=True, kw_only=True):
     """Lower bound on the cost of all hops, in assignments, and why.
 
-    proofs: one for ranks and, where a hop to another node costs more, one for nodes. exhaustive:
-    the bound was found by trying every placement of a small layer; a checker does the same.
+    It speaks of maps whose rank loads keep `caps` (over the mean, one a layer; None: any), where a
+    hop costs 1 inside a node of `node_ranks` and `node_cost` beyond. proofs: one for ranks and,
+    where a hop to another node costs more, one for nodes. exhaustive: the bound was found by trying
+    every placement of a small layer; a checker does the same.
     """
 
     problem: str
     bound: float
+    node_ranks: int
+    node_cost: float
+    caps: tuple[float, ...] | None = None
     proofs: tuple[HopProof, ...] = ()
     exhaustive: bool = False
 
@@ -91,6 +98,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     rank and what no placement can go below. gap: the worst layer's rank_max / bound - 1. proven:
     every layer reaches its bound. hops: None where the problem knows no transitions. interrupted:
     the search was stopped by hand; this is its best so far. notes: what the method wants known.
+    learnt: 'half' where every other request (or window of counts) was kept for scoring, else 'all'.
     """
 
     expert_map: ExpertMap
@@ -103,6 +111,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     hop_certificate: HopCertificate | None = None
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    learnt: Learnt = "all"
 
     @property
     def gap(self) -> float:

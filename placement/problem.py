@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -179,8 +181,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
         Without `slots_per_rank` each expert gets one slot and the ranks hold equal numbers; where
         `ranks` does not divide the experts the first ranks hold one more. The first tier of
-        `system` is the node. batch: balances the experts that a step of so many tokens touches (a
-        memory-bound step reads their weights, arXiv 2512.09277) instead of tokens.
+        `system` is the node; a rank is devices / ranks neighbours. batch: balances the experts that
+        a step of so many tokens touches (a memory-bound step reads their weights, arXiv 2512.09277)
+        instead of tokens.
         """
         counts = routing.counts() if isinstance(routing, RoutingTrace) else routing
         if ranks < 1:
@@ -257,6 +260,15 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         """The mean load of a rank: `[moe_layers]`."""
         return np.asarray(self.loads.sum(axis=1) / self.ranks)
 
+    def terms(self) -> dict[str, Any]:
+        """What a certificate on hops speaks of: its keyword arguments beside bound and proofs."""
+        return {
+            "problem": self.hop_fingerprint(),
+            "node_ranks": self.node_ranks,
+            "node_cost": self.node_cost,
+            "caps": None if self.cap is None else tuple(self.caps.tolist()),
+        }
+
     def fingerprint(self) -> str:
         """A hash of loads and slots: ties the proofs on loads to what they speak of."""
         return content_hash(
@@ -306,8 +318,9 @@ def _work(
 
 
 def _ranks_per_node(system: System | None, ranks: int) -> int:
-    """Neighbours in the first tier; one node where the group lies inside it or cuts across it."""
+    """Ranks in the first tier of a machine that they fill; one node where they do not."""
     if system is None or not system.tiers:
         return ranks
-    size = int(system.tiers[0].size)
-    return size if ranks % size == 0 else ranks
+    devices, node = len(system.devices), int(system.tiers[0].size)
+    each = devices // ranks
+    return node // each if devices % ranks == 0 and node % each == 0 else ranks

@@ -70,7 +70,7 @@ def bound_hops(problem: Problem, seconds: float = 0.0) -> HopCertificate:
         found = _bounded(problem, group, seconds / len(kinds))
         proofs.append(_proof(group, found))
         cost += weight * max(0.0, total - sum(split.kept for split in found))
-    return HopCertificate(problem=problem.hop_fingerprint(), bound=cost, proofs=tuple(proofs))
+    return HopCertificate(bound=cost, proofs=tuple(proofs), **problem.terms())
 
 
 def rooms(problem: Problem, group: int) -> list[Room]:

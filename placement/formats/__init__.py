@@ -37,9 +37,14 @@ def write(
     format: a name in FORMATS, else the ending of `path` chooses. model_layers: hidden layers of the
     model. Raises BadInput for a map that the engine would refuse.
     """
-    form = _named(format) if format is not None else _by_ending(Path(path))
+    form = chosen(path, format)
     save(form, path, placement, model_layers)
     return form
+
+
+def chosen(path: str | Path, format: str | None = None) -> Format:
+    """The format named, or the one whose ending `path` bears."""
+    return _named(format) if format is not None else _by_ending(Path(path))
 
 
 def read(
@@ -97,6 +102,7 @@ __all__ = [
     "Sidecar",
     "Table",
     "check",
+    "chosen",
     "detected",
     "map_faults",
     "read",

@@ -76,7 +76,7 @@ def save(
     except BadInput as fault:
         raise BadInput(fault.what, file=path, key=fault.key, value=fault.value) from None
     if isinstance(placement, ExpertMap):
-        sidecar.beside(path).unlink(missing_ok=True)
+        sidecar.remove(path)
     else:
         sidecar.write(path, placement)
     with writing(path) as beside:
@@ -114,7 +114,7 @@ def fetch(
         experts=experts,
     )
     same = known is not None and tuple(known.layers) == numbers
-    return placed, known.placement(placed) if known is not None and same else None
+    return placed, sidecar.recalled(path, known, placed) if known is not None and same else None
 
 
 def file_faults(

@@ -48,9 +48,7 @@ def exact(problem: Problem, time_limit_s: float, seed: int) -> Found:
         steps.append(step)
         cost = best[family]
     homes = _trace_back(states, family, turn, steps, int(cost.argmin()))
-    certificate = HopCertificate(
-        problem=problem.hop_fingerprint(), bound=float(cost.min()), exhaustive=True
-    )
+    certificate = HopCertificate(bound=float(cost.min()), exhaustive=True, **problem.terms())
     return Found(as_map(problem, homes), hop_certificate=certificate)
 
 

@@ -12,6 +12,7 @@ from ...placement import Placement, Problem, solve
 from ...placement.formats import sglang
 from ...workload import RoutingTrace
 from ...workload.readers.detect import load as load_routing
+from ..placements import halves
 from ..report.section import Section, Table
 from .question import Chapter, Some
 
@@ -69,17 +70,6 @@ def homes(chapter: Homes, seed: int, here: Path, out: Path | None) -> Section:
         ),
         data={m: {"unseen": b.tolist(), "gap": placements[m].gap} for m, b in busiest.items()},
     )
-
-
-def halves(trace: RoutingTrace) -> tuple[RoutingTrace, RoutingTrace]:
-    """Two halves of a trace by request, every other one; of a single request, early and late."""
-    if trace.tokens < 2:
-        raise BadInput("holds one token; it takes two to learn on one and score the other")
-    late = np.arange(trace.tokens) >= trace.tokens // 2
-    if trace.request_id is not None:
-        requests, order = np.unique(trace.request_id, return_inverse=True)
-        late = order % 2 == 1 if requests.size > 1 else late
-    return trace.select(~late), trace.select(late)
 
 
 def _table(placements: dict[str, Placement], busiest: dict[str, NDArray[np.float64]]) -> Table:
