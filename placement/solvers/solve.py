@@ -50,10 +50,12 @@ def solve(
     seed: int = 0,
     *,
     bound_s: float = 0.0,
+    known: HopCertificate | None = None,
 ) -> Placement:
     """The placement that `method` (a name in METHODS, or a callable) finds, with its bounds.
 
-    bound_s: seconds to spend on a tighter bound on hops than the quick one. Raises BadInput for an
+    bound_s: seconds to spend on a tighter bound on hops than the quick one; known: a bound found
+    before on the same problem, taken instead. Raises BadInput for an
     unknown name, a map that does not answer the problem, and a cap or a number of moves that cannot
     be kept or was not.
     """
@@ -68,7 +70,7 @@ def solve(
     found = given if isinstance(given, Found) else Found(given)
     _check_answers(problem, found.expert_map, name)
     proofs = _best_proofs(problem, found.proofs)
-    hops, hop_certificate = _hops(problem, found, bound_s)
+    hops, hop_certificate = _hops(problem, found, bound_s, known)
     placement = Placement(
         expert_map=found.expert_map,
         method=name,
@@ -122,11 +124,12 @@ def _best_proofs(problem: Problem, searched: tuple[Proof, ...]) -> tuple[Proof, 
 
 
 def _hops(
-    problem: Problem, found: Found, bound_s: float
+    problem: Problem, found: Found, bound_s: float, known: HopCertificate | None
 ) -> tuple[Hops | None, HopCertificate | None]:
     if problem.transitions is None or not problem.transitions.any():
         return None, None
-    certificate = bound_hops(problem, bound_s)
+    same = known is not None and known.problem == problem.hop_fingerprint()
+    certificate = known if same and known is not None else bound_hops(problem, bound_s)
     proven = found.hop_certificate
     if proven is not None and proven.bound >= certificate.bound:
         certificate = proven

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...hardware import System
-from ...placement import METHODS, Placement, Problem, score, solve
+from ...placement import METHODS, HopCertificate, Placement, Problem, score, solve
+from ...placement.bounds import bound_hops
 from ...placement.objective import shares
 from ...placement.seconds import StepSeconds, sampled_steps, step_seconds
 from ...workload import ExpertMap, MoEModel, RoutingCounts, RoutingTrace, Step
@@ -123,12 +124,16 @@ def run_trials(
     learn_trace, fresh_trace = halves(trace)
     learn, fresh = pose(learn_trace), pose(fresh_trace)
     steps = [] if served is None else _steps(served, fresh_trace, seed)
+    bounds = _bounds(learn, bound_s)
     trials, left_out = [], {}
     for method in methods or METHODS:
         say(f"{method} ...")
         start = time.perf_counter()
+        asked = _asked(learn, method)
         try:
-            placement = solve(_asked(learn, method), method, time_limit_s, seed, bound_s=bound_s)
+            placement = solve(
+                asked, method, time_limit_s, seed, known=bounds.get(asked.hop_fingerprint())
+            )
         except BadInput as fault:
             if methods:
                 raise
@@ -160,6 +165,14 @@ def run_trials(
     say(f"{found.chosen.method} on the shuffled trace ...")
     null = _null_hops(trace, pose, found.chosen.method, time_limit_s, seed)
     return msgspec.structs.replace(found, null_hops=null)
+
+
+def _bounds(learn: Problem, bound_s: float) -> dict[str, HopCertificate]:
+    """The bounds on hops with and without the cap, found once for all methods."""
+    if learn.transitions is None or not learn.transitions.any():
+        return {}
+    asked = [learn] if learn.cap is None else [learn, msgspec.structs.replace(learn, cap=None)]
+    return {one.hop_fingerprint(): bound_hops(one, bound_s / len(asked)) for one in asked}
 
 
 CAPPED = ("joint", "groups", "exact", "rebalance")

@@ -22,26 +22,20 @@ def prices_by_method(
     chosen: str,
     title: str,
 ) -> Figure:
-    """A panel of bars for each price (name -> a number a method), with named lines across it."""
-    with figure(
-        2.6 * len(prices) + 1.6, 1.3 + 0.26 * len(names), ncols=len(prices), sharey=True
-    ) as (
-        made,
-        panels,
-    ):
+    """A panel of points for each price (name -> a number a method), with named lines across it."""
+    size = (2.6 * len(prices) + 1.6, 1.5 + 0.26 * len(names))
+    with figure(*size, ncols=len(prices), sharey=True) as (made, panels):
         panels = np.atleast_1d(panels)
         place = np.arange(len(names))
         colours = [PALETTE[1] if name == chosen else PALETTE[0] for name in names]
         for axes, (price, values) in zip(panels, prices.items(), strict=True):
-            axes.barh(place, values, color=colours, height=0.7)
-            low = min([*values, *lines.get(price, {}).values()])
-            axes.set_xlim(left=low - 0.15 * (max(values) - low or abs(low)))
+            axes.scatter(values, place, color=colours, s=36, zorder=3)
             for (label, at), style in zip(lines.get(price, {}).items(), ("--", ":"), strict=False):
                 axes.axvline(at, color=INK, lw=1, ls=style, label=label)
             if price in lines:
-                axes.legend(loc="lower right", bbox_to_anchor=(1, 1))
+                axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
             axes.set(xlabel=price)
-            axes.grid(visible=False, axis="y")
+            axes.margins(x=0.12)
         panels[0].set_yticks(place, names)
         panels[0].invert_yaxis()
         made.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
@@ -89,15 +83,30 @@ def balance_against_hops(
             ylabel="share of transitions that hop, unseen",
             title=title,
         )
-        axes.legend(loc="upper right")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+        axes.margins(x=0.12, y=0.15)
     return made
 
 
 def _scatter(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
-    for name, (x, y) in points.items():
-        axes.plot(x, y, color=PALETTE[0], marker="o", ls="")
+    """Methods that stand on one spot share a label."""
+    spread = [max(axis) - min(axis) or 1.0 for axis in zip(*points.values(), strict=True)]
+    spots: dict[tuple[int, int], list[str]] = {}
+    for name, at in points.items():
+        cell = tuple(round(40 * x / width) for x, width in zip(at, spread, strict=True))
+        spots.setdefault((cell[0], cell[1]), []).append(name)
+    for together in spots.values():
+        x, y = points[together[0]]
+        for name in together:
+            axes.plot(*points[name], color=PALETTE[0], marker="o", ls="")
         axes.annotate(
-            name, (x, y), xytext=(4, -9), textcoords="offset points", fontsize=7, color=INK
+            "\n".join(together),
+            (x, y),
+            xytext=(6, -4),
+            textcoords="offset points",
+            fontsize=7,
+            color=INK,
+            va="top",
         )
 
 

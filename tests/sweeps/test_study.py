@@ -37,6 +37,7 @@ def test_a_small_study_runs_end_to_end(study, tmp_path):
         "results.json",
         "loads.json",
         "loads.meta.json",
+        "loads.proof.npz",
     }
     assert len(told) == 5
     assert told[-1].startswith("[5/5]")
