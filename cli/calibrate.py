@@ -63,7 +63,8 @@ def calibrate(
     command = shlex.join([*words, "--out", out.name, "--seed", str(seed)])
     fitted = run(rows, gpu, command=command, seed=seed, tell=show.say)
     write_text(out, dump(fitted))
-    show.say(f"wrote {out}: {len(fitted.family)} kernel families")
+    count = len(fitted.family)
+    show.say(f"wrote {out}: {count} kernel {'family' if count == 1 else 'families'}")
     if trees is not None:
         save(correction(rows, gpu, fitted, seed), trees)
         show.say(f"wrote {trees}")

@@ -121,13 +121,15 @@ def _compared(
     """Every model on every table; without models, those that can be learnt again, or the bound."""
     from ..sweeps.accuracy.compare import CROSS_VALIDATED, compare_models, devices
 
-    if "cpu" in what and what != "cpu":
-        raise BadInput("cpu is timed here: ask for it alone", key="--what", value=what)
+    kinds = what.split(",")
+    for alone, why in (("cpu", "is timed here"), ("power", "is in watts")):
+        if alone in kinds and what != alone:
+            raise BadInput(f"{alone} {why}: ask for it alone", key="--what", value=what)
     if models is None:
         models = list(CROSS_VALIDATED.get(cv, ())) if cv else ["roofline"]
     return [
         comparison
-        for kind in what.split(",")
+        for kind in kinds
         for gpu in devices(kind, on, folder)
         for comparison in compare_models(
             kind,

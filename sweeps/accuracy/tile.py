@@ -74,6 +74,8 @@ def _with_constants(
         parts.append((rows.where, within(seconds, factors)))
     if file is not None and not priced:
         raise BadInput("holds constants of none of the table's kernel families", file=file)
+    if not priced:
+        tell(f"no kernel family of the table has constants for {device.name}: all by the prior")
     for line in remarks(priced, device.name):
         tell(line)
     return scattered(len(table), parts)

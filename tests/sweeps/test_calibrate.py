@@ -236,3 +236,14 @@ def test_a_kernel_without_a_name_is_refused(table):
         nameless = msgspec.structs.replace(table, columns={**table.columns, name: blank})
         with pytest.raises(BadInput, match=f"row 3, column {name}"):
             families(nameless, L40S)
+
+
+def test_a_table_of_unknown_kernels_is_told_to_be_predicted_by_the_prior(table):
+    strange = np.full(len(table), "mine", object)
+    mine = msgspec.structs.replace(table, columns={**table.columns, "kernel_source": strange})
+    lines: list[str] = []
+    other = Fitted(gpu="l40s", kind="moe", data="", command="", family=())
+    made = _with_constants(mine, L40S, other, 0, lines.append)
+    assert lines == ["no kernel family of the table has constants for l40s: all by the prior"]
+    (rows,) = families(mine, L40S)
+    np.testing.assert_array_equal(made.seconds, rows.seconds(ExpertConstants()))

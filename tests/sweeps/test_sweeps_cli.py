@@ -74,6 +74,10 @@ def test_weights_in_another_format_are_read_faster(capsys):
     ("words", "told"),
     [
         (["compare", "--what", "moe"], "name the device"),
+        (["compare", "--what", "power"], "name the GPU"),
+        (["compare", "--what", "power", "--on", "h100-sxm"], "power table"),
+        (["compare", "--what", "power", "--on", "b200-sxm", "--cv", "shape"], "one model"),
+        (["compare", "--what", "moe,power", "--on", "b200-sxm"], "ask for it alone"),
         (["compare", "--what", "gemm", "--on", "l40s", "--by", "nope"], "no column"),
         (["compare", "--what", "gemm", "--on", "l40s", "--by", "latency_s"], "values"),
         (["compare", "--what", "gemm", "--on", "l40s", "--seed", "-1"], "negative"),
