@@ -97,9 +97,8 @@ bool HopAnneal::allowed(std::int64_t layer, std::int32_t a, std::int32_t b) cons
   const double moved = task_.loads[layer * P + a] - task_.loads[layer * P + b];
   const double* loads = rank_loads_.data() + layer * task_.ranks;
   // The rank that gains load must stay below the limit; one that is above it already may shrink.
-  if (moved > 0 ? loads[there] + moved > task_.limit[layer]
-                : loads[here] - moved > task_.limit[layer])
-    return false;
+  if (moved > 0 && loads[there] + moved > task_.limit[layer]) return false;
+  if (moved < 0 && loads[here] - moved > task_.limit[layer]) return false;
   if (!copies_) return true;
   const std::int32_t x = task_.held[layer * P + a], y = task_.held[layer * P + b];
   const std::int8_t* holds = holds_.data() + layer * task_.ranks * experts_;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -122,3 +124,60 @@ def _bias(problem: Problem, held: Ints) -> Floats:
     there[rows, current.ranks[None, :], current.slots] = problem.weights.moves
     wanted = held[:, None, :].astype(np.int64)
     return np.ascontiguousarray(np.take_along_axis(there, wanted, axis=2))
+
+
+def swept_reference(
+    engine: dict[str, Any], temperature: float, tries: int, state: int
+) -> tuple[Ints, int]:
+    """One sweep of the engine written plainly, from its keyword arguments: (homes, next state).
+
+    Every gain is the difference of two whole objectives. Equal to `HopAnneal.sweep`, swap by swap.
+    """
+    homes, items = engine["homes"].copy(), engine["homes"].shape[1]
+    for layer in range(len(homes)):
+        for _ in range(tries * items):
+            state = (state + 0x9E3779B97F4A7C15) % 2**64
+            draw = _mixed(state)
+            a, b = ((draw >> shift & 0xFFFFFF) * items >> 24 for shift in (0, 24))
+            trial = homes.copy()
+            trial[layer, [a, b]] = homes[layer, [b, a]]
+            same = [row[layer, a] == row[layer, b] for row in (homes, engine["held"])]
+            if any(same) or not _fits(engine, homes, trial, layer):
+                continue
+            gain = _objective(engine, trial) - _objective(engine, homes)
+            if gain >= 0 or gain > temperature * np.log(((draw >> 52) + 0.5) / 4096):
+                homes = trial
+    return homes, state
+
+
+def _mixed(z: int) -> int:
+    """splitmix64's output function."""
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
+
+
+def _objective(engine: dict[str, Any], homes: Ints) -> float:
+    """What is kept, met and liked, at its weights."""
+    nodes, out = homes // engine["node_ranks"], 0.0
+    for row, flow in enumerate(engine["flow"]):
+        for where, weight in ((homes, engine["flow_rank"]), (nodes, engine["flow_node"])):
+            out += weight * float(flow[where[row][:, None] == where[row + 1]].sum())
+    for row in range(len(homes)):
+        if engine["pairs"] is not None:
+            for where, weight in ((homes, engine["pair_rank"]), (nodes, engine["pair_node"])):
+                together = where[row][:, None] == where[row]
+                out += weight * float(engine["pairs"][row][together].sum()) / 2
+        if engine["bias"] is not None:
+            out += float(engine["bias"][row, homes[row], np.arange(homes.shape[1])].sum())
+    return out
+
+
+def _fits(engine: dict[str, Any], before: Ints, after: Ints, row: int) -> bool:
+    """No rank gains load above its limit, and none holds an expert twice."""
+    loads, held, ranks = engine["loads"][row], engine["held"][row], engine["ranks"]
+    old, new = (np.bincount(homes[row], loads, minlength=ranks) for homes in (before, after))
+    if ((new > old) & (new > engine["limit"][row])).any():
+        return False
+    seen = set(zip(after[row].tolist(), held.tolist(), strict=True))
+    return len(seen) == len(held)

@@ -125,30 +125,22 @@ def run_trials(
     learn, fresh = pose(learn_trace), pose(fresh_trace)
     steps = [] if served is None else _steps(served, fresh_trace, seed)
     bounds = _bounds(learn, bound_s)
-    trials, left_out = [], {}
-    for method in methods or METHODS:
+
+    def trial(method: str) -> Trial:
         say(f"{method} ...")
         start = time.perf_counter()
         asked = _asked(learn, method)
-        try:
-            placement = solve(
-                asked, method, time_limit_s, seed, known=bounds.get(asked.hop_fingerprint())
-            )
-        except BadInput as fault:
-            if methods:
-                raise
-            left_out[method] = str(fault)
-            continue
-        solve_s = time.perf_counter() - start
-        step = None
-        if served is not None:
-            step = step_seconds(
-                placement.expert_map, served.model, steps, served.system, detail=served.detail
-            )
-        unseen = score(placement.expert_map, fresh)
-        trials.append(
-            Trial(method=method, placement=placement, unseen=unseen, solve_s=solve_s, step=step)
+        known = bounds.get(asked.hop_fingerprint())
+        placement = solve(asked, method, time_limit_s, seed, known=known)
+        return Trial(
+            method=method,
+            placement=placement,
+            unseen=score(placement.expert_map, fresh),
+            solve_s=time.perf_counter() - start,
+            step=None if served is None else _timed(placement, served, steps),
         )
+
+    trials, left_out = _all(trial, methods)
     if not trials:
         raise BadInput("none of the methods applies to this problem", key="methods")
     found = Trials(
@@ -165,6 +157,27 @@ def run_trials(
     say(f"{found.chosen.method} on the shuffled trace ...")
     null = _null_hops(trace, pose, found.chosen.method, time_limit_s, seed)
     return msgspec.structs.replace(found, null_hops=null)
+
+
+def _all(
+    trial: Callable[[str], Trial], methods: Sequence[str]
+) -> tuple[list[Trial], dict[str, str]]:
+    """The trials, and why a method does not apply where none was named."""
+    trials, left_out = [], {}
+    for method in methods or METHODS:
+        try:
+            trials.append(trial(method))
+        except BadInput as fault:
+            if methods:
+                raise
+            left_out[method] = str(fault)
+    return trials, left_out
+
+
+def _timed(placement: Placement, served: Served, steps: Sequence[Step]) -> StepSeconds:
+    return step_seconds(
+        placement.expert_map, served.model, steps, served.system, detail=served.detail
+    )
 
 
 def _bounds(learn: Problem, bound_s: float) -> dict[str, HopCertificate]:

@@ -67,7 +67,7 @@ def balance_against_hops(
     title: str,
 ) -> Figure:
     """Methods as points (imbalance, hops), and joint at several caps as a line."""
-    with figure(6.8, 4.4) as (made, axes):
+    with figure(8.2, 4.6) as (made, axes):
         _scatter(axes, points)
         if front:
             x, y, labels = zip(*front, strict=True)
@@ -89,25 +89,25 @@ def balance_against_hops(
 
 
 def _scatter(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
-    """Methods that stand on one spot share a label."""
+    """Methods as numbered points; those on one spot share a number. Their names stand beside."""
     spread = [max(axis) - min(axis) or 1.0 for axis in zip(*points.values(), strict=True)]
-    spots: dict[tuple[int, int], list[str]] = {}
-    for name, at in points.items():
-        cell = tuple(round(40 * x / width) for x, width in zip(at, spread, strict=True))
-        spots.setdefault((cell[0], cell[1]), []).append(name)
-    for together in spots.values():
-        x, y = points[together[0]]
+    spots: list[list[str]] = []
+    for name, (x, y) in sorted(points.items(), key=lambda item: item[1]):
+        near = [
+            spot
+            for spot in spots
+            if abs(points[spot[0]][0] - x) < spread[0] / 40
+            and abs(points[spot[0]][1] - y) < spread[1] / 25
+        ]
+        near[0].append(name) if near else spots.append([name])
+    for number, together in enumerate(spots, 1):
         for name in together:
             axes.plot(*points[name], color=PALETTE[0], marker="o", ls="")
         axes.annotate(
-            "\n".join(together),
-            (x, y),
-            xytext=(6, -4),
-            textcoords="offset points",
-            fontsize=7,
-            color=INK,
-            va="top",
+            str(number), points[together[0]], xytext=(-11, -3), textcoords="offset points"
         )
+    lines = [f"{number}  " + "\n    ".join(spot) for number, spot in enumerate(spots, 1)]
+    axes.text(1.02, 0.98, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=8)
 
 
 def drift_map(domains: Sequence[str], prices: dict[str, NDArray[np.float64]], title: str) -> Figure:
