@@ -31,9 +31,11 @@ and SGLang's fused_moe, read in their sources)."""
 
 
 STEP = 8.0
-"""How sharply weights and rows stop to fit the cache: at 1.3 times its size a tenth is held."""
+"""How sharply weights stop to fit the cache: at 1.3 times its size a tenth of them is held."""
 STREAM_SHARE = 0.25
-"""Of what the SMs can take from the cache, that a stream takes (the prior of `GemmConstants`)."""
+"""Of what the SMs can take from the cache, at which they pass over rows (`GemmConstants` begins
+with it). Loads and conversions of the SMs limit such passes, more than the memory does: so they
+travel with the number and clock of the SMs."""
 
 
 class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
@@ -149,7 +151,7 @@ def expert_terms(
     slower = np.where(call.matrices_in > 1, 1.0, 1 / constants.ungated_rate)
     return {
         "launch": np.broadcast_to(machine.seconds(constants.launch_cycles), load.rows.shape),
-        "rows": np.asarray(moved * _row_byte_s(call, load, machine)),
+        "rows": np.asarray(moved / (STREAM_SHARE * machine.cache_port_bytes_per_s)),
         "experts": machine.seconds(constants.expert_cycles) * load.touched,
         "gate_up": slower * _product_s(gate_up, machine, constants),
         "down": slower * _product_s(down, machine, constants),
@@ -164,15 +166,6 @@ def _resident(weight_bytes: Floats, machine: Machine, constants: ExpertConstants
     """
     kept_bytes = machine.kept_share(constants.resident_share) * machine.cache_bytes
     return np.asarray(1 / (1 + (weight_bytes / kept_bytes) ** STEP))
-
-
-def _row_byte_s(call: ExpertCall, load: ExpertLoad, machine: Machine) -> Floats:
-    """Seconds for a byte of the rows between the products: each pass finds those of the one before
-    in the cache, until one row of the hidden size for each assignment outgrows it."""
-    ratio = load.rows * call.hidden * call.activation_size / machine.cache_bytes
-    held = 1 / (1 + ratio**STEP)
-    from_cache = held / (STREAM_SHARE * machine.cache_port_bytes_per_s)
-    return np.asarray(from_cache + (1 - held) / machine.bandwidth_bytes_per_s)
 
 
 def _product_s(product: _Product, machine: Machine, constants: ExpertConstants) -> Floats:
