@@ -136,9 +136,14 @@ def make(
     tokens: Annotated[int, typer.Option("--tokens", help="Tokens to draw.")] = 10_000,
     layers: Annotated[int, typer.Option("--layers", help="MoE layers.")] = 1,
     zipf: Annotated[float, typer.Option("--zipf", help="Exponent; 0 is uniform.")] = 0.0,
+    affinity: Annotated[
+        float | None,
+        typer.Option("--affinity", help="Tokens about topics: layers tell of each other."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
 ) -> None:
-    """Draws a trace without affinity: experts of Zipf popularity, independent tokens and layers.
+    """Draws a trace: experts of Zipf popularity, independent tokens and layers; or, with an
+    affinity, tokens about topics, whose experts of one layer tell of those of the next.
 
     Example: moesaic trace make --experts 64 --top-k 8 --layers 16 --zipf 0.8 --out z.parquet
     """
@@ -147,7 +152,12 @@ def make(
 
     if seed < 0:
         raise BadInput("must not be negative", key="seed", value=seed)
-    trace = synthetic.zipf(experts, top_k, tokens, layers, zipf, seed)
+    if affinity is not None and zipf:
+        raise BadInput("goes without --affinity, which has a popularity of its own", key="--zipf")
+    if affinity is None:
+        trace = synthetic.zipf(experts, top_k, tokens, layers, zipf, seed)
+    else:
+        trace = synthetic.topical(experts, top_k, tokens, layers, affinity, seed)
     readers.write_parquet_trace(trace, out)
     show.say(f"wrote {out}: {trace.tokens} tokens, {layers} layers")
 

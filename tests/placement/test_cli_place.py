@@ -75,3 +75,91 @@ def test_a_file_for_another_expert_count_is_refused(trace, tmp_path, capsys):
     file.write_text(json.dumps({"physical_to_logical_map": [list(range(8))] * 3}))
     assert main(["place", "check", str(file), "--trace", trace, "--ranks", "4"]) == 2
     assert "no slot" in capsys.readouterr().err
+
+
+def test_joint_is_solved_under_a_cap_and_its_proofs_travel(trace, tmp_path, capsys):
+    out = tmp_path / "map.json"
+    words = ["place", "solve", trace, "--on", "dgx-h100", "--ranks", "4", "--method", "joint"]
+    more = ["--cap", "1.9", "--time-limit", "0.3", "--bound-time", "0.5", "--out", str(out)]
+    assert main([*words, *more, "--json"]) == 0
+    solved = json.loads(capsys.readouterr().out)
+    assert solved["imbalance_worst"] <= 1.9
+    assert solved["hop_bound"] <= solved["hop_cost"]
+    assert set(solved["unseen"]) >= {"imbalance_worst", "hops", "fan_out"}
+    assert (tmp_path / "map.proof.npz").exists()
+    assert main(["place", "check", str(out), "--trace", trace, "--json"]) == 0
+    checked = json.loads(capsys.readouterr().out)
+    assert checked["certificate"] == "holds"
+    assert checked["hop_bound_checked"] is True
+    assert main(["place", "check", str(out)]) == 0
+    np.savez(tmp_path / "map.proof.npz", kept_1=np.zeros(2))
+    assert main(["place", "check", str(out), "--trace", trace]) == 2
+    assert "duals_1" in capsys.readouterr().err
+
+
+def test_every_format_is_written_and_checked(trace, tmp_path, capsys):
+    for name in ("map.yaml", "map.npz", "map.npy"):
+        out = str(tmp_path / name)
+        assert main(["place", "solve", trace, "--on", "dgx-h100", "--out", out]) == 0
+        assert main(["place", "check", out, "--trace", trace, "--json"]) == 0
+        said = capsys.readouterr().out
+        assert '"certificate": "holds"' in said
+
+
+def test_rebalance_moves_no_more_than_allowed(trace, tmp_path, capsys):
+    out = str(tmp_path / "map.json")
+    words = ["--on", "dgx-h100", "--json"]
+    start = ["place", "solve", trace, *words, "--method", "contiguous", "--learn", "all"]
+    assert main([*start, "--out", out]) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert main(["place", "rebalance", trace, *words, "--current", out, "--moves", "6"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert after["moved"] <= 6
+    assert after["imbalance_worst"] < before["imbalance_worst"]
+
+
+def test_compare_writes_its_report_with_seconds(tmp_path, capsys):
+    trace = str(tmp_path / "t.parquet")
+    shape = ["--experts", "8", "--top-k", "2", "--layers", "32", "--tokens", "600"]
+    assert main(["trace", "make", *shape, "--affinity", "3", "--out", trace]) == 0
+    words = ["place", "compare", trace, "--on", "two-node-h100", "--ranks", "4", "--methods"]
+    more = ["--model", "mixtral-8x7b", "--time-limit", "0.2", "--bound-time", "0.2"]
+    out = tmp_path / "report"
+    code = main([*words, "contiguous,exact", *more, "--out", str(out), "--json"])
+    assert code == 0
+    rows = {row["method"]: row for row in json.loads(capsys.readouterr().out)["methods"]}
+    assert rows["exact"]["hop_gap"] == pytest.approx(0, abs=1e-9)
+    assert all(row["step"]["link_s"] < row["step"]["step_s"] for row in rows.values())
+    made = {path.name for path in out.iterdir()}
+    assert made >= {"index.html", "methods.png", "traffic.png", "front.png", "curves.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--price", "hop=1"], "'hop'"),
+        (["--price", "hops=x"], "needs NAME=NUMBER"),
+        (["--price", "hops=-1"], "0 or more"),
+        (["--slots", "1"], "do not fit"),
+        (["--slots", "17"], "17 slots for 16 experts"),
+        (["--relax-cap"], "needs --cap"),
+        (["--node-cost", "0.5"], "at least 1"),
+        (["--touched", "0"], "at least 1"),
+        (["--moves", "3"], "loaded now"),
+        (["--method", "joint", "--price", "hops=0,moves=1"], "loaded now"),
+        (["--method", "joint", "--cap", "1.001", "--time-limit", "0.1"], "the mean"),
+        (["--learn", "most"], "most"),
+        (["--bound-time", "-1"], "0 or more"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(trace, tmp_path, capsys, words, sentence):
+    out = tmp_path / "map.json"
+    assert main(["place", "solve", trace, "--on", "dgx-h100", *words, "--out", str(out)]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_wrong_ending_is_refused_before_the_search(trace, tmp_path, capsys):
+    words = ["place", "solve", trace, "--on", "dgx-h100", "--out", str(tmp_path / "map.txt")]
+    assert main(words) == 2
+    assert "endings" in capsys.readouterr().err

@@ -144,3 +144,28 @@ def test_the_busiest_rank_is_found():
         busiest_rank(loads, 3)
     with pytest.raises(BadInput, match="positive"):
         power_law_loads(0, 1, 4, 1.2)
+
+
+def test_topics_make_layers_tell_of_each_other_and_no_affinity_makes_none():
+    tied, free = (
+        statistics.affinity(synthetic.topical(16, 2, 4000, 3, strength, seed=0))
+        for strength in (2.0, 0.0)
+    )
+    assert tied.conditional > tied.shuffled + 0.02
+    assert free.conditional == pytest.approx(free.shuffled, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((0, 1, 10, 1, 1.0), "experts"),
+        ((8, 9, 10, 1, 1.0), "top_k"),
+        ((8, 2, 0, 1, 1.0), "tokens"),
+        ((8, 2, 10, 0, 1.0), "layers"),
+        ((8, 2, 10, 1, float("nan")), "affinity"),
+        ((32767, 2, 10, 4096, 1.0), "too many"),
+    ],
+)
+def test_impossible_topical_traces_are_refused(words, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        synthetic.topical(*words, seed=0)
