@@ -10,6 +10,7 @@ import typer
 
 from ..base import BadInput
 from . import show
+from .placed import finish, held_against, seconds_of, sizes, text, title, told_by
 from .placing import (
     Batch,
     BoundTime,
@@ -66,6 +67,10 @@ def solve(
     current: Current = None,
     moves: Moves = None,
     learn: Learn = "half",
+    model: Model = None,
+    batch: Batch = 64,
+    context: Context = 2048,
+    detail: Detail = "bound",
     time_limit: TimeLimit = 10.0,
     bound_time: BoundTime = 5.0,
     seed: Seed = 0,
@@ -81,7 +86,8 @@ def solve(
     from ..placement import solve as find
 
     form = None if out is None else _checked_format(out, format)
-    pose = Pose(on, ranks, slots, cap, node_cost, touched, price, current, moves)
+    pose = Pose(on, ranks, slots, cap, node_cost, touched, price, current, moves, model)
+    timed = served(model, pose.machine, batch, context, detail)
     routing = routing_of(trace, part)
     taught, fresh = split(routing, learn)
     problem = pose(taught)
@@ -90,7 +96,8 @@ def solve(
     start = time.perf_counter()
     placement = find(problem, method, time_limit, seed, bound_s=bound_time)
     seconds = time.perf_counter() - start
-    _finish(problem, placement, None if fresh is None else pose(fresh), seconds, as_json)
+    more = {} if timed is None else seconds_of(placement, timed, taught if fresh is None else fresh)
+    finish(problem, placement, None if fresh is None else pose(fresh), seconds, as_json, more)
     if out is not None:
         _write(out, placement, learn if fresh is not None else "all", form, model_layers)
 
@@ -123,7 +130,7 @@ def rebalance(
     start = time.perf_counter()
     placement = find(problem, "rebalance")
     seconds = time.perf_counter() - start
-    _finish(problem, placement, None if fresh is None else pose(fresh), seconds, as_json)
+    finish(problem, placement, None if fresh is None else pose(fresh), seconds, as_json, {})
     if out is not None:
         _write(out, placement, learn if fresh is not None else "all", form, model_layers)
 
@@ -154,13 +161,13 @@ def check(
     if faults:
         raise BadInput("; ".join(faults), file=file)
     if trace is None:
-        facts = _file_facts(file, format, ranks)
+        facts = told_by(file, format, ranks)
     else:
-        facts = _held_against(file, format, ranks, routing_of(trace, part))
+        facts = held_against(file, format, ranks, routing_of(trace, part))
     if as_json:
         show.json(facts)
     else:
-        show.table(f"{file} loads", ("what", "value"), [(k, _text(v)) for k, v in facts.items()])
+        show.table(f"{file} loads", ("what", "value"), [(k, text(v)) for k, v in facts.items()])
 
 
 @app.command()
@@ -193,7 +200,7 @@ def compare(
     from ..sweeps.placements.report import methods_table, report, summary
     from ..sweeps.report import write
 
-    pose = Pose(on, ranks, slots, cap, node_cost, None, "hops=1", None, None)
+    pose = Pose(on, ranks, slots, cap, node_cost, None, "hops=1", None, None, model)
     tokens = routing_of(trace, part, tokens=True)
     names = [] if methods == "all" else [name.strip() for name in methods.split(",")]
     found = run_trials(
@@ -215,18 +222,11 @@ def compare(
         show.say(f"{method} is left out: {reason}")
     if as_json:
         rows = [summary(trial) for trial in found.trials]
-        show.json({**_facts(found.learn), "chosen": found.chosen.method, "methods": rows})
+        show.json({**sizes(found.learn), "chosen": found.chosen.method, "methods": rows})
     else:
         table = methods_table(found)
         note = table.note if model else f"{table.note} Seconds need --model."
-        show.table(_title(found.learn), table.columns, table.rows, note)
-
-
-NOTE = (
-    "Learnt from the tokens named above, unseen: the other requests. gap: how far the worst layer, "
-    "and all hops, lie above what no placement can beat. captured: share of what the bound leaves "
-    "to gain over chance. Counts only: seconds need `place compare --model`."
-)
+        show.table(title(found.learn), table.columns, table.rows, note)
 
 
 def _relaxed(problem: Problem) -> Problem:
@@ -256,124 +256,3 @@ def _write(
     assert form is not None
     formats.write(out, msgspec.structs.replace(placement, learnt=learnt), form.name, model_layers)
     show.say(f"wrote {out} ({form.name}) and its sidecar; check it with: moesaic place check {out}")
-
-
-def _finish(
-    problem: Problem, placement: Placement, fresh: Problem | None, seconds: float, as_json: bool
-) -> None:
-    """What was found, on the tokens learnt from and on the others."""
-    from ..placement import score
-
-    unseen = {} if fresh is None else score(placement.expert_map, fresh)
-    if placement.interrupted:
-        show.say("interrupted: this is the best so far, with its gap")
-    for note in placement.notes:
-        show.say(note)
-    if as_json:
-        show.json(
-            {
-                **_facts(problem),
-                **placement.summary(),
-                "interrupted": placement.interrupted,
-                "notes": placement.notes,
-                "unseen": unseen,
-                "seconds": seconds,
-            }
-        )
-        return
-    facts = {**placement.summary(), "seconds": seconds}
-    rows = [(name, _text(value), _text(unseen.get(name, ""))) for name, value in facts.items()]
-    show.table(_title(problem), ("what", "learnt", "unseen"), rows, NOTE)
-
-
-def _file_facts(file: Path, format: str | None, ranks: int | None) -> dict[str, Any]:
-    """What a file and its sidecar tell without a trace."""
-    from ..placement import formats
-
-    expert_map, placement = formats.read(file, format, ranks=ranks)
-    facts: dict[str, Any] = {
-        "moe_layers": len(expert_map.layers),
-        "experts": expert_map.experts,
-        "slots": expert_map.slots.shape[1],
-        "ranks": expert_map.devices,
-    }
-    if placement is None:
-        return {**facts, "certificate": "none: no sidecar; give --trace to score the map"}
-    return {**facts, **placement.summary(), "certificate": "give --trace to check it"}
-
-
-def _held_against(
-    file: Path, format: str | None, ranks: int | None, routing: Any
-) -> dict[str, Any]:
-    """Scores of the map on the trace, and its certificate re-derived where it speaks of it."""
-    from ..placement import Problem, formats, score
-
-    expert_map, placement = formats.read(
-        file, format, layers=routing.layers, experts=routing.experts, ranks=ranks
-    )
-    taught, fresh = (routing, None)
-    if placement is not None and placement.learnt == "half":
-        taught, fresh = split(routing, "half")
-    problem = Problem.of(
-        taught,
-        expert_map.devices,
-        slots_per_rank=expert_map.slots.shape[1] // expert_map.devices,
-    )
-    facts = {**_facts(problem), "slots": problem.slots, **score(expert_map, problem)}
-    if fresh is not None:
-        unseen = score(
-            expert_map,
-            Problem.of(fresh, expert_map.devices, slots_per_rank=problem.slots // problem.ranks),
-        )
-        facts |= {f"unseen {name}": value for name, value in unseen.items()}
-    return facts | _certificate(problem, placement)
-
-
-def _certificate(problem: Problem, placement: Placement | None) -> dict[str, Any]:
-    import msgspec
-    import numpy as np
-
-    from ..placement import verify
-
-    if placement is None:
-        return {"certificate": "none: no sidecar that speaks of these layers"}
-    if placement.certificate.problem != problem.fingerprint():
-        return {"certificate": "made from another trace; the scores here are for this one"}
-    if (terms := placement.hop_certificate) is not None:
-        problem = msgspec.structs.replace(
-            problem,
-            ranks_per_node=terms.node_ranks,
-            node_cost=terms.node_cost,
-            cap=None if terms.caps is None else np.array(terms.caps),
-        )
-    seen = verify(problem, placement)
-    facts: dict[str, Any] = {
-        "certificate": "holds",
-        "gap": max(placement.gap, 0.0),
-        "layers_checked": len(seen.checked),
-        "layers_on_the_solvers_word": list(seen.on_trust),
-    }
-    if placement.hops is not None:
-        facts["hop_gap"] = max(placement.hops.gap, 0.0)
-        facts["hop_bound_checked"] = seen.hops
-    return facts
-
-
-def _facts(problem: Problem) -> dict[str, Any]:
-    return {
-        "moe_layers": len(problem.layers),
-        "experts": problem.experts,
-        "ranks": problem.ranks,
-        "assignments": float(problem.loads.sum()),
-    }
-
-
-def _title(problem: Problem) -> str:
-    return (
-        f"{len(problem.layers)} MoE layers of {problem.experts} experts on {problem.ranks} ranks, "
-        f"learnt from {problem.loads.sum():,.0f} assignments"
-    )
-
-
-def _text(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) and not value.is_integer() else str(value)

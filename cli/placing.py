@@ -85,6 +85,7 @@ class Pose:
         price: str,
         current: Path | None,
         moves: int | None,
+        model: str | None = None,
     ) -> None:
         self.machine = _machine(on)
         self.ranks = len(self.machine.devices) if ranks is None else ranks
@@ -96,6 +97,7 @@ class Pose:
             )
         self.slots, self.cap, self.node_cost, self.touched = slots, cap, node_cost, touched
         self.weights, self.current, self.moves = _weights(price), current, moves
+        self.expert_bytes = None if model is None else _expert_bytes(model)
 
     def __call__(self, routing: RoutingTrace | RoutingCounts) -> Problem:
         from ..placement import Problem, formats
@@ -116,8 +118,18 @@ class Pose:
             batch=self.touched,
             current=loaded,
             most_moves=self.moves,
+            expert_bytes=self.expert_bytes,
             weights=self.weights,
         )
+
+
+def _expert_bytes(model: str) -> float:
+    """Weights of one routed expert of one layer."""
+    from ..workload.load import model as named
+    from ..workload.parameters import parameter_bytes
+
+    shape = named(model)
+    return parameter_bytes(shape)["routed"] / (len(shape.moe_layers) * shape.experts.count)
 
 
 def _machine(on: str) -> System:

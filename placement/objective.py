@@ -147,7 +147,10 @@ def _fan_out(expert_map: ExpertMap, problem: Problem) -> dict[str, float]:
 def _moves(expert_map: ExpertMap, problem: Problem) -> dict[str, float]:
     if problem.current is None:
         return {}
-    return {"moved": float(moved(expert_map, problem.current).sum())}
+    found = {"moved": float(moved(expert_map, problem.current).sum())}
+    if problem.expert_bytes is not None:
+        found["moved_bytes"] = found["moved"] * problem.expert_bytes
+    return found
 
 
 PRICES: dict[str, Callable[[ExpertMap, Problem], dict[str, float]]] = {

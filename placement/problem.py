@@ -49,7 +49,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     groups: runs of neighbouring experts (DeepSeek routes a token to few of them);
     a method by nodes keeps them together. None: it chooses.
     current: the map that is loaded now; most_moves: how many experts may come to a rank that does
-    not hold them now, over all layers.
+    not hold them now, over all layers. expert_bytes: weights of one expert of one layer; with a
+    system, what a rank's slots hold must fit in its devices.
     """
 
     loads: Floats
@@ -64,12 +65,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     routing: NDArray[np.int16] | None = None
     current: ExpertMap | None = None
     most_moves: int | None = None
+    expert_bytes: float | None = None
     weights: Weights = HOPS_ONLY
     system: System | None = None
 
     def __post_init__(self) -> None:
         self._check_loads()
         self._check_ranks()
+        self._check_memory()
         self._check_routing()
         self._check_moves()
 
@@ -126,6 +129,26 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
             if not (np.isfinite(caps) & (caps >= 1)).all():
                 raise BadInput("must be at least 1 (the mean)", key="cap", value=self.cap)
 
+    def _check_memory(self) -> None:
+        if self.expert_bytes is None:
+            return
+        if not 0 < self.expert_bytes < float("inf"):
+            raise BadInput("must be positive", key="expert_bytes", value=self.expert_bytes)
+        if self.system is None:
+            return
+        each = max(1, len(self.system.devices) // self.ranks)
+        memories = [d.memory.capacity_bytes for d in self.system.devices]
+        room = min(sum(memories[r : r + each]) for r in range(0, each * self.ranks, each))
+        wanted = int(self.slots_per_rank.max()) * len(self.layers) * self.expert_bytes
+        if wanted > room:
+            most = int(room / (len(self.layers) * self.expert_bytes))
+            raise BadInput(
+                f"{self.slots_per_rank.max()} experts a rank in {len(self.layers)} layers take "
+                f"{wanted / 1e9:.1f} GB; {self.system.name} has {room / 1e9:.1f} GB a rank, room "
+                f"for {most} at most",
+                key="slots_per_rank",
+            )
+
     def _check_routing(self) -> None:
         layers, experts = self.loads.shape
         flow, ids = self.transitions, self.routing
@@ -175,6 +198,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         batch: int | None = None,
         current: ExpertMap | None = None,
         most_moves: int | None = None,
+        expert_bytes: float | None = None,
         weights: Weights = HOPS_ONLY,
     ) -> Problem:
         """The problem of a recorded trace or of its counts, summed over its windows.
@@ -212,6 +236,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
             routing=routing.expert_ids if isinstance(routing, RoutingTrace) else None,
             current=current,
             most_moves=most_moves,
+            expert_bytes=expert_bytes,
             weights=weights,
             system=system,
         )
