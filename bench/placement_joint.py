@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from moesaic.placement import Placement, Problem, score, solve
+from moesaic.placement.objective import imbalance
 from moesaic.placement.solvers.simple import lpt_homes, swapped
 from moesaic.workload.synthetic import topical
 
@@ -114,7 +115,32 @@ def main() -> list[dict[str, object]]:
                 "ratio": gain(result.found) / gain(result.two_stage),
             }
         )
-    return rows
+    return [*rows, fan_out_row()]
+
+
+def fan_out_row() -> dict[str, object]:
+    """Nodes visited on unseen requests, groups against EPLB at EPLB's own caps."""
+    trace = topical(256, 8, 48_000, 6, 1.5, 0)
+    learn, fresh = (
+        msgspec.structs.replace(
+            Problem.of(trace.select(np.arange(trace.tokens) % 2 == half), 32),
+            ranks_per_node=8,
+            groups=8,
+        )
+        for half in (0, 1)
+    )
+    theirs = solve(learn, "eplb")
+    caps = imbalance(theirs.expert_map, learn.loads) * (1 + 1e-9)
+    ours = solve(msgspec.structs.replace(learn, cap=caps), "groups", 5.0)
+    visited = [score(found.expert_map, fresh)["node_fan_out"] for found in (ours, theirs)]
+    return {
+        "name": "nodes a token visits, unseen, 256 experts top 8 on 4 nodes, equal caps",
+        "value": visited[0],
+        "unit": "",
+        "peer": "EPLB's groups",
+        "peer_value": visited[1],
+        "ratio": visited[1] / visited[0],
+    }
 
 
 if __name__ == "__main__":
