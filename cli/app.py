@@ -27,6 +27,7 @@ COMMANDS: dict[str, Command] = {
     "kernel": Command("kernel", "CUDA kernels: list, build, check; thread blocks in time: blocks"),
     "compare": Command("compare", "predictions held against measurements, signed errors"),
     "calibrate": Command("calibrate", "constants of the tile model from measurements"),
+    "reproduce": Command("reproduce", "published claims beside ours: moetuner, exflow, llep"),
     "run": Command("run", "a whole study: STUDY.toml in, report out"),
     "model": Command("model", "MoE models: list, show"),
     "hardware": Command("hardware", "machines: list, show, check"),

@@ -1,0 +1,125 @@
+"""Claim: a published number beside ours, how far apart they are, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from ...base import MARKS, Evidence
+from ..report.section import Section, Table
+
+Status = Literal["reproduced", "shape only", "not reproduced"]
+
+TOLERANCE = 0.15
+"""Relative error up to which a number counts as reproduced: chosen before any was computed."""
+SHAPE = 3.0
+"""An effect on the right side whose size is off by this factor at most has the published shape."""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """One number of a paper.
+
+    unit: '%' (a share), 'x' (times), or a word. neutral: the value that means no effect. ours: None
+    where the program does not model it; reason says why. fitted: ours has a parameter that was
+    fitted to this very number, so that it describes and does not predict. assumptions: what the
+    paper leaves open and we chose.
+    """
+
+    paper: str
+    metric: str
+    unit: str
+    published: float
+    ours: float | None
+    neutral: float = 0.0
+    fitted: bool = False
+    assumptions: tuple[str, ...] = ()
+    reason: str = ""
+    published_evidence: Evidence = "measured-published"
+    ours_evidence: Evidence = "simulated"
+
+    @property
+    def error(self) -> float | None:
+        """Ours over the paper's, minus one."""
+        return None if self.ours is None else self.ours / self.published - 1
+
+    @property
+    def status(self) -> Status:
+        if self.ours is None or self.error is None:
+            return "not reproduced"
+        if abs(self.error) <= TOLERANCE:
+            return "reproduced"
+        effect, wanted = self.ours - self.neutral, self.published - self.neutral
+        shaped = wanted != 0 and 1 / SHAPE <= effect / wanted <= SHAPE
+        return "shape only" if shaped else "not reproduced"
+
+    def summary(self) -> dict[str, Any]:
+        """Plain numbers and words for JSON."""
+        return {**msgspec.structs.asdict(self), "error": self.error, "status": self.status}
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A value with its unit, as a table shows it."""
+    if value is None:
+        return "-"
+    if unit == "%":
+        return f"{value:.1%}"
+    return f"{value:.2f}x" if unit == "x" else f"{value:.2f} {unit}"
+
+
+def table(claims: Sequence[Claim]) -> Table:
+    """A row a claim."""
+    return Table(
+        columns=("paper", "metric", "published", "ours", "error", "status", "why it differs"),
+        rows=tuple(_row(claim) for claim in claims),
+        note=NOTE,
+    )
+
+
+def _row(claim: Claim) -> tuple[str, ...]:
+    error = "-" if claim.error is None else f"{claim.error:+.1%}"
+    ours = shown(claim.ours, claim.unit)
+    return (
+        claim.paper,
+        claim.metric,
+        f"{shown(claim.published, claim.unit)} {MARKS[claim.published_evidence]}",
+        ours if claim.ours is None else f"{ours} {MARKS[claim.ours_evidence]}",
+        error,
+        claim.status + (" (fitted)" if claim.fitted else ""),
+        claim.reason or "-",
+    )
+
+
+def claims_section(
+    name: str, title: str, claims: Sequence[Claim], words: Sequence[str] = ()
+) -> Section:
+    """The claims as a section: table, plot, and what was assumed."""
+    from ..plots.claims import beside
+
+    assumed = list(dict.fromkeys(line for claim in claims for line in claim.assumptions))
+    marks = dict.fromkeys(
+        kind for claim in claims for kind in (claim.published_evidence, claim.ours_evidence)
+    )
+    return Section(
+        name=name,
+        title=title,
+        words=(*words, *([f"Assumed: {'; '.join(assumed)}."] if assumed else [])),
+        evidence=tuple(marks),
+        tables=(table(claims),),
+        figure=beside(
+            [
+                (claim.metric, claim.unit, claim.published, claim.ours, claim.neutral)
+                for claim in claims
+            ],
+            title,
+        ),
+        data=[claim.summary() for claim in claims],
+    )
+
+
+NOTE = (
+    f"error: ours / published - 1. reproduced: within {TOLERANCE:.0%}; shape only: the effect is "
+    f"on the right side and within a factor of {SHAPE:g}; fitted: a parameter was fitted to this "
+    "very number, which is then described and not predicted."
+)
