@@ -65,7 +65,7 @@ class ExpertConstants(Constants, frozen=True, kw_only=True, tag="experts"):
     packing: Literal["assigned", "every-slot"] = "assigned"
     launch_cycles: Annotated[float, msgspec.Meta(ge=2e3, le=6e5)] = 6e4
     row_traffic: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 4.0
-    group_traffic: Annotated[float, msgspec.Meta(ge=1e-3, le=10)] = 0.1
+    group_traffic: Annotated[float, msgspec.Meta(ge=1e-3, le=60)] = 0.1
     expert_cycles: Annotated[float, msgspec.Meta(ge=2, le=2e4)] = 200.0
     tensor_share: Annotated[float, msgspec.Meta(ge=0.03, le=1)] = 0.7
     tile_half_rows: Annotated[float, msgspec.Meta(ge=0.1, le=300)] = 8.0
