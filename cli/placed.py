@@ -128,16 +128,29 @@ def _certificate(problem: Problem, placement: Placement | None) -> dict[str, Any
             cap=None if terms.caps is None else np.array(terms.caps),
         )
     seen = verify(problem, placement)
+    trusted = [f"the loads of {len(seen.on_trust)} layers"] if seen.on_trust else []
+    trusted += ["the hops"] if seen.hops is False else []
     facts: dict[str, Any] = {
-        "certificate": "holds",
+        "certificate": "holds"
+        if not trusted
+        else f"not proven here: the bounds on {' and '.join(trusted)} rest on a search",
         "gap": max(placement.gap, 0.0),
         "layers_checked": len(seen.checked),
         "layers_on_the_solvers_word": list(seen.on_trust),
     }
     if placement.hops is not None:
+        facts["hop_bound_for"] = _terms(problem)
         facts["hop_gap"] = max(placement.hops.gap, 0.0)
         facts["hop_bound_checked"] = seen.hops
     return facts
+
+
+def _terms(problem: Problem) -> str:
+    """What a bound on hops speaks of: which maps, at what price."""
+    caps = "any load" if problem.cap is None else f"loads up to {problem.caps.max():g} of the mean"
+    if problem.nodes == 1 or problem.node_cost == 1:
+        return f"{caps}; every hop costs 1"
+    return f"{caps}; a hop costs 1, out of {problem.node_ranks} ranks {problem.node_cost:g}"
 
 
 def sizes(problem: Problem) -> dict[str, Any]:

@@ -81,8 +81,10 @@ class Hops(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gap(self) -> float:
-        """How far above the bound."""
-        return self.reached / self.bound - 1 if self.bound > 0 else float(self.reached > 0)
+        """How far above the bound: without end where hops are left and the bound is none."""
+        if self.bound > 0:
+            return self.reached / self.bound - 1
+        return float("inf") if self.reached > ROUNDING else 0.0
 
     @property
     def captured(self) -> float:
@@ -115,7 +117,8 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gap(self) -> float:
-        return float((self.rank_max / self.bound).max() - 1)
+        with np.errstate(over="ignore"):
+            return float((self.rank_max / self.bound).max() - 1)
 
     @property
     def proven(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +47,10 @@ def verify(problem: Problem, placement: Placement) -> Verified:
     checked: list[int] = []
     on_trust: list[int] = []
     for row, proof in enumerate(proofs):
+        if not 0 < proof.bound < float("inf"):
+            raise BadInput(
+                f"layer {proof.layer}: {proof.bound:g} bounds nothing", key="certificate"
+            )
         if proof.bound > rank_max[row] * (1 + SLACK):
             raise BadInput(
                 f"layer {proof.layer}: the bound {proof.bound:g} lies above the placement itself, "
@@ -102,8 +108,8 @@ def _holds(loads: list[float], slots: list[int], proof: Proof) -> bool | None:
         return proof.bound <= share * (1 + SLACK)
     if proof.kind == "copies":
         # A busiest rank below the bound has no copy above it: the experts then need more slots.
-        under = proof.bound * (1 - SLACK)
-        return under <= 0 or sum(max(1, -int(-load // under)) for load in loads) > sum(slots)
+        under, most = proof.bound * (1 - SLACK), sum(slots)
+        return sum(max(1, math.ceil(min(load / under, most + 1))) for load in loads) > most
     if sum(slots) > len(loads):
         return False
     if proof.kind == "pigeonhole":

@@ -93,6 +93,11 @@ def read(path: str | Path) -> Sidecar | None:
         raise BadInput(f"is no sidecar of a placement: {fault}", file=file) from None
     if not known.ranks:
         raise BadInput("names no ranks", file=file, key="ranks")
+    for name, loads in (("rank_max", known.rank_max), ("bound", known.bound)):
+        if len(loads) != len(known.layers) or min(loads, default=0.0) <= 0:
+            raise BadInput("needs one load above 0 for each layer", file=file, key=name)
+    if known.hops is not None and min(known.hops.bound, known.hops.reached) < 0:
+        raise BadInput("holds shares below 0", file=file, key="hops")
     return known
 
 

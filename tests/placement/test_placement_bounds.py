@@ -64,6 +64,20 @@ def test_a_forged_proof_is_refused(change, sentence):
         verify(problem, forged)
 
 
+@pytest.mark.parametrize("bound", [0.0, -0.0, -1.0, -1e-300, float("inf"), float("nan")])
+def test_a_bound_that_is_none_does_not_pass_for_a_small_gap(bound):
+    problem = problem_of([8, 5, 1, 2], 2)
+    placement = solve(problem, "contiguous")
+    proof = msgspec.structs.replace(placement.certificate.proofs[0], bound=bound)
+    none = msgspec.structs.replace(
+        placement,
+        bound=np.array([bound]),
+        certificate=msgspec.structs.replace(placement.certificate, proofs=(proof,)),
+    )
+    with pytest.raises(BadInput, match=r"bounds nothing|said nan"):
+        verify(problem, none)
+
+
 def test_a_bound_above_the_optimum_is_refused_when_it_claims_a_search():
     problem = problem_of([8, 7, 1, 2], 2)
     placement = solve(problem, "contiguous")  # 15, where 9 is possible

@@ -214,14 +214,21 @@ def forged(placement, **change):
     )
 
 
+def claimed(placement, asked, share=None, **change):
+    """The placement with a certificate that says that nothing can be bettered, or `share`."""
+    share = placement.hops.reached if share is None else share
+    made: Any = forged(placement, bound=share * float(asked.transitions.sum()), **change)
+    return msgspec.structs.replace(made, hops=msgspec.structs.replace(made.hops, bound=share))
+
+
 def test_a_proof_on_hops_cannot_be_forged():
     problem = problem_of(6, 16, 4, 3, affinity=1.5, cap=1.3)
     placement: Any = solve(problem, "joint", 0.2, bound_s=0.5)
     assert verify(problem, placement).hops is True
-    certificate, proof = placement.hop_certificate, placement.hop_certificate.proofs[0]
+    proof = placement.hop_certificate.proofs[0]
     assert proof.part is not None
     with pytest.raises(BadInput, match="the proofs give a bound"):
-        verify(problem, forged(placement, bound=certificate.bound * 1.01))
+        verify(problem, claimed(placement, problem, placement.hops.bound * 1.01))
     with pytest.raises(BadInput, match="one kind of hop twice"):
         verify(problem, forged(placement, proofs=(proof, proof)))
     wrong = msgspec.structs.replace(proof, load_duals=proof.load_duals - 1.0)
@@ -236,12 +243,81 @@ def test_a_proof_on_hops_cannot_be_forged():
         verify(problem, forged(placement, proofs=()))
 
 
+@pytest.mark.parametrize("huge", [1e17, 1e20, 1e30, 1e200, 1e308])
+def test_huge_numbers_that_cancel_prove_nothing(huge):
+    """In exact arithmetic they would prove little; in doubles what they cancel is lost."""
+    problem = problem_of(6, 16, 4, 3, affinity=1.5)
+    placement: Any = solve(problem, "contiguous", bound_s=0.5)
+    proof = placement.hop_certificate.proofs[0]
+    plain = msgspec.structs.replace(proof, part=None, load_duals=None)
+    away, none = np.zeros_like(proof.duals), np.zeros_like(proof.duals)
+    away[:, 0], away[:, 1] = huge, -huge
+    flat = np.full(proof.part.shape, min(huge, 1e38), np.float32)
+    none[:, 0] = flat[0, 0, 0]
+    wrong = [
+        msgspec.structs.replace(plain, duals=away),
+        msgspec.structs.replace(plain, duals=-np.abs(away)),
+        msgspec.structs.replace(proof, duals=none, part=flat, load_duals=np.zeros_like(none)),
+    ]
+    for one in wrong:
+        with pytest.raises(BadInput, match=r"the proofs give a bound of 0|too large to add up"):
+            verify(problem, claimed(placement, problem, proofs=(one,)))
+    # A cap of 1 and load duals as huge as even cancel too, for a map that keeps the cap.
+    ids = np.array([[[i], [(i + shift) % 4]] for i in range(4) for shift in range(4)], np.int16)
+    even = Problem.of(RoutingTrace(expert_ids=ids, experts=4, layers=(0, 1)), 2, cap=1.0)
+    found: Any = solve(even, "contiguous", bound_s=0.5)
+    alpha = np.zeros((1, 2, 4))
+    alpha[:, 0] = huge
+    one = msgspec.structs.replace(found.hop_certificate.proofs[0], load_duals=alpha)
+    with pytest.raises(BadInput, match=r"the proofs give a bound of 0|too large to add up"):
+        verify(even, claimed(found, even, 0.5, proofs=(one,)))
+
+
+def test_a_dear_hop_makes_no_bound_of_rounding():
+    problem = msgspec.structs.replace(
+        problem_of(6, 8, 4, 3), node_cost=1e300, ranks_per_node=4, cap=None
+    )
+    placement: Any = solve(problem, "contiguous")
+    proof = placement.hop_certificate.proofs[0]
+    for least in (0.0, 1e-13, 1e-12, 1e-11):
+        duals = np.zeros_like(proof.duals)
+        duals[:, 0] = least
+        whole = msgspec.structs.replace(proof, group=4, duals=duals)
+        with pytest.raises(BadInput, match="the proofs give a bound of 0"):
+            verify(problem, claimed(placement, problem, proofs=(whole,)))
+
+
+def test_what_surrounds_a_bound_on_hops_is_checked_too():
+    problem = problem_of(7, 6, 3, 3)
+    placement: Any = solve(problem, "contiguous")
+    sharp = msgspec.structs.replace(problem, cap=1.0)
+    with pytest.raises(BadInput, match="a cap that this map does not keep"):
+        verify(sharp, claimed(placement, problem, exhaustive=True, **sharp.terms()))
+    with pytest.raises(BadInput, match="belong together"):
+        verify(problem, msgspec.structs.replace(placement, hop_certificate=None))
+    chance = msgspec.structs.replace(placement.hops, by_chance=5.0)
+    with pytest.raises(BadInput, match="by_chance: said 5"):
+        verify(problem, msgspec.structs.replace(placement, hops=chance))
+    for share in (-1.0, -0.1, float("nan"), placement.hops.reached * 1.01):
+        with pytest.raises(BadInput, match=r"cannot be|said nan"):
+            verify(problem, claimed(placement, problem, share))
+    copied = problem_of(6, 8, 4, 3, slots_per_rank=3)
+    twice: Any = solve(copied, "replicas")
+    with pytest.raises(BadInput, match="without copies"):
+        verify(copied, claimed(twice, copied, exhaustive=True))
+    large = problem_of(6, 16, 4, 3)
+    placed: Any = solve(large, "contiguous")
+    with pytest.raises(BadInput, match="claims 63063000 placements"):
+        verify(large, claimed(placed, large, exhaustive=True))
+    none = claimed(placement, problem, 0.0)
+    assert none.hops.gap == float("inf")
+
+
 def test_an_exhaustive_proof_is_tried_again():
     problem = problem_of(7, 6, 3, 3)
-    placement: Any = solve(problem, "exact")
-    lower = forged(placement, bound=placement.hop_certificate.bound * 1.001)
+    placement: Any = solve(problem, "contiguous")
     with pytest.raises(BadInput, match="the proofs give a bound"):
-        verify(problem, lower)
+        verify(problem, claimed(placement, problem, exhaustive=True))
 
 
 def test_transitions_add_up_to_the_loads():
