@@ -46,6 +46,8 @@ def reproduce(
     if popularity is not None:
         recorded = load(popularity, part=part)
         counts = recorded if isinstance(recorded, RoutingCounts) else recorded.counts()
+        if paper not in ("moetuner", "all"):
+            raise BadInput("goes with moetuner (or all)", key="--popularity", value=paper)
     elif part is not None:
         raise BadInput("goes with --popularity", key="--part", value=part)
     found = reproduce(paper, Question(seed=seed, small=small, popularity=counts, say=show.say))

@@ -98,9 +98,9 @@ def claims_section(
     from ..plots.claims import beside
 
     assumed = list(dict.fromkeys(line for claim in claims for line in claim.assumptions))
-    marks = dict.fromkeys(
-        kind for claim in claims for kind in (claim.published_evidence, claim.ours_evidence)
-    )
+    marks: dict[Evidence, None] = {}
+    for claim in claims:
+        marks |= {claim.published_evidence: None, claim.ours_evidence: None}
     return Section(
         name=name,
         title=title,

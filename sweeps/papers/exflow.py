@@ -130,14 +130,16 @@ def gpt_moe(experts: int) -> MoEModel:
 
 def _case(experts: int, gpus: int, question: Question) -> Case:
     model, system = gpt_moe(experts), machine(gpus)
-    drawn = topical(experts, 1, 2 * TOKENS, LAYERS, AFFINITY, question.seed)
+    tokens = 1500 if question.small else TOKENS
+    drawn = topical(experts, 1, 2 * tokens, LAYERS, AFFINITY, question.seed)
     learn, fresh = halves(drawn)
     asked, unseen = (
         Problem.of(half, gpus, system=system, node_cost=NODE_COST) for half in (learn, fresh)
     )
     steps = sampled_steps(model, fresh, BATCH * gpus, CONTEXT, 1, question.seed)
+    limit_s = 0.1 if question.small else LIMIT_S
     maps = [
-        solve(asked, method, LIMIT_S, question.seed).expert_map
+        solve(asked, method, limit_s, question.seed).expert_map
         for method in ("contiguous", "exflow")
     ]
     before, after = (score(one, unseen)["hops"] for one in maps)
@@ -237,7 +239,8 @@ def _grid(cases: Sequence[Case]) -> Section:
         name="exflow-grid",
         title="ExFlow on every number of experts and GPUs",
         words=(
-            "Unseen tokens; beyond four GPUs hops go between nodes too. ExFlow has no term for loads: where its placement crowds a GPU, the step is slower than contiguous.",
+            "Unseen tokens; beyond four GPUs hops go between nodes too. ExFlow has no term for "
+            "loads: where its placement crowds a GPU, the step is slower than contiguous.",
         ),
         evidence=("simulated",),
         tables=(Table(columns=COLUMNS, rows=rows),),
