@@ -101,6 +101,9 @@ def test_only_the_exchange_differs_between_the_styles():
     assert steps[0].prefill_tokens == 128
     placed = solve(Problem.of(trace, 8), "contiguous").expert_map
     found = step_seconds(placed, model, steps, node)
+    assert found.stay_step_s is not None
+    assert found.stay_link_s is not None
+    assert found.stay_mean_link_s is not None
     assert found.stay_step_s - found.stay_link_s == pytest.approx(found.step_s - found.link_s)
     assert 0 < found.mean_link_s <= found.link_s
     assert 0 < found.stay_mean_link_s <= found.stay_link_s
