@@ -16,24 +16,28 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
+What = Annotated[
+    str,
+    typer.Option(
+        help="moe, gemm, attention (several by commas), power (watts), or cpu, timed here."
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="By commas: roofline, roofline-busiest, constant, tile; with --cv shape: boosted, "
+        "tile, tile+trees (all three by default)."
+    ),
+]
+
+
 @app.command()
 def compare(
-    what: Annotated[
-        str,
-        typer.Option(
-            help="moe, gemm, attention (several by commas), power (watts), or cpu, timed here."
-        ),
-    ],
+    what: What,
     on: Annotated[
         str, typer.Option("--on", help="Devices that were timed, by commas, or all.")
     ] = "",
-    model: Annotated[
-        str,
-        typer.Option(
-            help="By commas: roofline, roofline-busiest, constant, tile; with --cv shape: boosted, "
-            "tile, tile+trees (all three by default)."
-        ),
-    ] = "",
+    model: Model = "",
     cv: Annotated[
         str, typer.Option("--cv", help="Learn again without each row's shape, or gpu, first.")
     ] = "",

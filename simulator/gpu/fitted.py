@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Literal
 
@@ -99,4 +100,10 @@ def shipped(gpu: str, kind: str = "moe") -> Fitted:
             "your own with `moesaic calibrate`",
             key="constants",
         )
-    return load_fitted(FOLDER / kind / f"{gpu}.toml")
+    return _kept(FOLDER / kind / f"{gpu}.toml")
+
+
+@functools.cache
+def _kept(path: Path) -> Fitted:
+    """A shipped file, read once: a step asks for it with every operator."""
+    return load_fitted(path)

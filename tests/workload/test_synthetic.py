@@ -168,4 +168,4 @@ def test_topics_make_layers_tell_of_each_other_and_no_affinity_makes_none():
 )
 def test_impossible_topical_traces_are_refused(words, sentence):
     with pytest.raises(BadInput, match=sentence):
-        synthetic.topical(*words, seed=0)
+        synthetic.topical(*words, 0)
