@@ -83,9 +83,9 @@ def solve(
 
     Example: moesaic place solve trace.npz --on dgx-h100 --method joint --cap 1.05 --out map.json
     """
+    from ..placement import formats
     from ..placement import solve as find
 
-    form = None if out is None else _checked_format(out, format)
     pose = Pose(on, ranks, slots, cap, node_cost, touched, price, current, moves, model)
     timed = served(model, pose.machine, batch, context, detail)
     routing = routing_of(trace, part)
@@ -93,12 +93,13 @@ def solve(
     problem = pose(taught)
     if relax_cap:
         problem = _relaxed(problem)
+    form = None if out is None else formats.demand_writable(out, problem, format, model_layers)
     start = time.perf_counter()
     placement = find(problem, method, time_limit, seed, bound_s=bound_time)
     seconds = time.perf_counter() - start
     more = {} if timed is None else seconds_of(placement, timed, taught if fresh is None else fresh)
     finish(problem, placement, None if fresh is None else pose(fresh), seconds, as_json, more)
-    if out is not None:
+    if out is not None and form is not None:
         _write(out, placement, learn if fresh is not None else "all", form, model_layers)
 
 
@@ -120,18 +121,19 @@ def rebalance(
 
     Example: moesaic place rebalance today.npz --on dgx-h100 --current map.json --moves 40
     """
+    from ..placement import formats
     from ..placement import solve as find
 
-    form = None if out is None else _checked_format(out, format)
     routing = routing_of(trace, part)
     taught, fresh = split(routing, learn)
     pose = Pose(on, None, None, cap, 1.0, None, "hops=1", current, moves)
     problem = pose(taught)
+    form = None if out is None else formats.demand_writable(out, problem, format, model_layers)
     start = time.perf_counter()
     placement = find(problem, "rebalance")
     seconds = time.perf_counter() - start
     finish(problem, placement, None if fresh is None else pose(fresh), seconds, as_json, {})
-    if out is not None:
+    if out is not None and form is not None:
         _write(out, placement, learn if fresh is not None else "all", form, model_layers)
 
 
@@ -143,6 +145,7 @@ def check(
     ] = None,
     part: Part = None,
     ranks: Ranks = None,
+    touched: Touched = None,
     format: FormatName = None,
     model: Annotated[
         str | None, typer.Option("--model", help="The model whose layers the file must match.")
@@ -163,7 +166,7 @@ def check(
     if trace is None:
         facts = told_by(file, format, ranks)
     else:
-        facts = held_against(file, format, ranks, routing_of(trace, part))
+        facts = held_against(file, format, ranks, routing_of(trace, part), touched)
     if as_json:
         show.json(facts)
     else:
@@ -239,20 +242,12 @@ def _relaxed(problem: Problem) -> Problem:
     return msgspec.structs.replace(problem, cap=relaxed_cap(problem, float(problem.caps[0])))
 
 
-def _checked_format(out: Path, format: str | None) -> Format:
-    """The format, before anything is solved: a wrong ending should not cost the search."""
-    from ..placement import formats
-
-    return formats.chosen(out, format)
-
-
 def _write(
-    out: Path, placement: Placement, learnt: Any, form: Format | None, model_layers: int | None
+    out: Path, placement: Placement, learnt: Any, form: Format, model_layers: int | None
 ) -> None:
     import msgspec
 
     from ..placement import formats
 
-    assert form is not None
     formats.write(out, msgspec.structs.replace(placement, learnt=learnt), form.name, model_layers)
     show.say(f"wrote {out} ({form.name}) and its sidecar; check it with: moesaic place check {out}")

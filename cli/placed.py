@@ -82,10 +82,16 @@ def told_by(file: Path, format: str | None, ranks: int | None) -> dict[str, Any]
     }
     if placement is None:
         return {**facts, "certificate": "none: no sidecar; give --trace to score the map"}
-    return {**facts, **placement.summary(), "certificate": "give --trace to check it"}
+    return {
+        **facts,
+        **placement.summary(),
+        "certificate": "not checked: the words of the sidecar; give --trace",
+    }
 
 
-def held_against(file: Path, format: str | None, ranks: int | None, routing: Any) -> dict[str, Any]:
+def held_against(
+    file: Path, format: str | None, ranks: int | None, routing: Any, touched: int | None
+) -> dict[str, Any]:
     """Scores of the map on the trace, and its certificate re-derived where it speaks of it."""
     from ..placement import Problem, formats, score
 
@@ -95,17 +101,15 @@ def held_against(file: Path, format: str | None, ranks: int | None, routing: Any
     taught, fresh = (routing, None)
     if placement is not None and placement.learnt == "half":
         taught, fresh = split(routing, "half")
-    problem = Problem.of(
-        taught,
-        expert_map.devices,
-        slots_per_rank=expert_map.slots.shape[1] // expert_map.devices,
-    )
+    each = expert_map.slots.shape[1] // expert_map.devices
+
+    def pose(part: Any) -> Problem:
+        return Problem.of(part, expert_map.devices, slots_per_rank=each, batch=touched)
+
+    problem = pose(taught)
     facts = {**sizes(problem), "slots": problem.slots, **score(expert_map, problem)}
     if fresh is not None:
-        unseen = score(
-            expert_map,
-            Problem.of(fresh, expert_map.devices, slots_per_rank=problem.slots // problem.ranks),
-        )
+        unseen = score(expert_map, pose(fresh))
         facts |= {f"unseen {name}": value for name, value in unseen.items()}
     return facts | _certificate(problem, placement)
 
@@ -119,7 +123,8 @@ def _certificate(problem: Problem, placement: Placement | None) -> dict[str, Any
     if placement is None:
         return {"certificate": "none: no sidecar that speaks of these layers"}
     if placement.certificate.problem != problem.fingerprint():
-        return {"certificate": "made from another trace; the scores here are for this one"}
+        why = "made from another trace, or of other work (--touched)"
+        return {"certificate": f"{why}; the scores here are for this one"}
     if (terms := placement.hop_certificate) is not None:
         problem = msgspec.structs.replace(
             problem,

@@ -33,6 +33,9 @@ class Weights(Spec, frozen=True, kw_only=True):
 
 HOPS_ONLY = Weights()
 
+MOST_NODE_COST = 1e6
+"""No link is so much slower than another; beyond it sums of doubles lose the hops inside nodes."""
+
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """Where shall each expert of each MoE layer live?
@@ -112,9 +115,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
             raise BadInput(
                 f"must divide the {self.ranks} ranks", key="ranks_per_node", value=self.node_ranks
             )
-        if not 1 <= self.node_cost < float("inf"):
+        if not 1 <= self.node_cost <= MOST_NODE_COST:
             raise BadInput(
-                "must be at least 1 (a hop inside the node)", key="node_cost", value=self.node_cost
+                f"must be from 1 (a hop inside the node) to {MOST_NODE_COST:g}",
+                key="node_cost",
+                value=self.node_cost,
             )
         if self.groups is not None and (self.groups < 1 or self.experts % self.groups):
             raise BadInput(

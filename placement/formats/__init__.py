@@ -11,13 +11,14 @@ from ...base import BadInput, unknown
 from ...base.files import read_bounded
 from ...workload import ExpertMap, MoEModel
 from ..placement import Placement
+from ..problem import Problem
 from . import sglang
 from .eplb_arrays import EPLB, EPLB_NPY
-from .file import Format, Table, fetch, file_faults, save
+from .file import Format, Table, demand_room, fetch, file_faults, save
 from .sglang import SGLANG
 from .sidecar import Sidecar
 from .tensorrt_llm import TENSORRT_LLM
-from .validate import map_faults
+from .validate import map_faults, refuse, slot_faults
 from .vllm import VLLM, VLLM_RANKS
 
 FORMATS: dict[str, Format] = {
@@ -45,6 +46,19 @@ def write(
 def chosen(path: str | Path, format: str | None = None) -> Format:
     """The format named, or the one whose ending `path` bears."""
     return _named(format) if format is not None else _by_ending(Path(path))
+
+
+def demand_writable(
+    path: str | Path, problem: Problem, format: str | None = None, model_layers: int | None = None
+) -> Format:
+    """The format chosen; raises BadInput where no answer to `problem` could be written there.
+
+    It saves a long search from ending in a file that is refused.
+    """
+    form = chosen(path, format)
+    demand_room(form, Path(path), problem.layers, model_layers)
+    refuse(slot_faults(problem.slots_per_rank), path)
+    return form
 
 
 def read(
@@ -103,6 +117,7 @@ __all__ = [
     "Table",
     "check",
     "chosen",
+    "demand_writable",
     "detected",
     "map_faults",
     "read",

@@ -58,19 +58,9 @@ def save(
     A bare map has nothing to say beside: a sidecar of what stood there before is removed.
     """
     path = Path(path)
-    if path.suffix not in form.suffixes:
-        raise BadInput(
-            f"{form.name} knows its files by the ending {' or '.join(form.suffixes)}", file=path
-        )
     placed = placement if isinstance(placement, ExpertMap) else placement.expert_map
+    demand_room(form, path, placed.layers, model_layers)
     validate.refuse(validate.map_faults(placed), path)
-    most = MOST_LAYERS if model_layers is None else model_layers
-    if most <= max(placed.layers) or most > MOST_LAYERS:
-        raise BadInput(
-            f"the placement speaks of layer {max(placed.layers)}; a model of {most} has none, and "
-            f"none has more than {MOST_LAYERS}",
-            key="model_layers",
-        )
     try:
         data = form.encode(placed, model_layers)
     except BadInput as fault:
@@ -81,6 +71,25 @@ def save(
         sidecar.write(path, placement)
     with writing(path) as beside:
         beside.write_bytes(data)
+
+
+def demand_room(
+    form: Format, path: Path, layers: tuple[int, ...], model_layers: int | None
+) -> None:
+    """Raises BadInput where no map of these layers can be written there, whatever it holds."""
+    if path.suffix not in form.suffixes:
+        raise BadInput(
+            f"{form.name} knows its files by the ending {' or '.join(form.suffixes)}", file=path
+        )
+    if path.is_dir():
+        raise BadInput("is a folder; name a file", file=path)
+    most = MOST_LAYERS if model_layers is None else model_layers
+    if most <= max(layers) or most > MOST_LAYERS:
+        raise BadInput(
+            f"the placement speaks of layer {max(layers)}; a model of {most} has none, and "
+            f"none has more than {MOST_LAYERS}",
+            key="model_layers",
+        )
 
 
 def fetch(

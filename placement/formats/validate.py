@@ -24,12 +24,21 @@ MOST_FAULTS = 100
 def map_faults(placed: ExpertMap) -> list[str]:
     """The faults of a map: none where every engine can load it."""
     counts = np.bincount(placed.ranks)
-    if (counts != counts[0]).any() or (np.diff(placed.ranks) < 0).any():
-        return [
-            "engines want equally many slots on each rank, in rank order; here are "
-            f"{counts.tolist()}: choose a number of ranks that divides the slots"
-        ]
+    if found := slot_faults(counts):
+        return found
+    if (np.diff(placed.ranks) < 0).any():
+        return ["engines want the slots in rank order"]
     return table_faults(placed.slots, placed.layers, placed.experts, len(counts))
+
+
+def slot_faults(slots_per_rank: NDArray[np.integer]) -> list[str]:
+    """The fault of ranks `[ranks]` that hold unequal numbers of slots."""
+    if (slots_per_rank == slots_per_rank[0]).all():
+        return []
+    return [
+        "engines want equally many slots on each rank, in rank order; here are "
+        f"{slots_per_rank.tolist()}: choose a number of ranks that divides the slots"
+    ]
 
 
 def table_faults(

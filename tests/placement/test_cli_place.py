@@ -47,7 +47,7 @@ def test_compare_runs_the_methods_named_in_order(trace, capsys):
     [
         (["--on", "dgx-h100", "--ranks", "9"], "has 8 devices"),
         (["--on", "dgx-h100", "--method", "magic"], "no placement method is called 'magic'"),
-        (["--on", "dgx-h100", "--cap", "1.0001", "--ranks", "5"], "the mean"),
+        (["--on", "dgx-h100", "--cap", "1.0001", "--ranks", "8"], "the mean"),
         (["--on", "dgx-h10"], "dgx-h100"),
     ],
 )
@@ -143,7 +143,8 @@ def test_compare_writes_its_report_with_seconds(tmp_path, capsys):
         (["--slots", "1"], "do not fit"),
         (["--slots", "17"], "17 slots for 16 experts"),
         (["--relax-cap"], "needs --cap"),
-        (["--node-cost", "0.5"], "at least 1"),
+        (["--node-cost", "0.5"], "from 1 (a hop"),
+        (["--node-cost", "1e308"], "to 1e+06"),
         (["--touched", "0"], "at least 1"),
         (["--moves", "3"], "loaded now"),
         (["--method", "joint", "--price", "hops=0,moves=1"], "loaded now"),
@@ -163,3 +164,56 @@ def test_a_wrong_ending_is_refused_before_the_search(trace, tmp_path, capsys):
     words = ["place", "solve", trace, "--on", "dgx-h100", "--out", str(tmp_path / "map.txt")]
     assert main(words) == 2
     assert "endings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "sentence"),
+    [
+        (["--ranks", "5"], "map.json", "choose a number of ranks that divides the slots"),
+        (["--format", "eplb"], "map.json", "by the ending .npz"),
+        (["--model-layers", "2"], "map.json", "a model of 2 has none"),
+        ([], "folder.json", "is a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_search(
+    trace, tmp_path, capsys, words, name, sentence
+):
+    (tmp_path / "folder.json").mkdir()
+    before = sorted(tmp_path.iterdir())
+    out = str(tmp_path / name)
+    words = [*words, "--method", "joint", "--time-limit", "1e6", "--out", out]
+    assert main(["place", "solve", trace, "--on", "dgx-h100", *words]) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err
+    assert said.out == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_touched_experts_are_checked_by_the_same_word(trace, tmp_path, capsys):
+    out = str(tmp_path / "map.json")
+    solve = ["place", "solve", trace, "--on", "dgx-h100", "--touched", "16", "--out", out]
+    assert main(solve) == 0
+    capsys.readouterr()
+    for words, start in (([], "made from another trace, or of other"), (["16"], "holds")):
+        asked = ["--touched", *words] if words else []
+        assert main(["place", "check", out, "--trace", trace, *asked, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["certificate"].startswith(start)
+
+
+def test_what_rests_on_a_search_is_not_said_to_hold(tmp_path, capsys):
+    """A sidecar that claims a search of 12,870 placements: more than the checker repeats."""
+    file, out = str(tmp_path / "trace.parquet"), tmp_path / "map.json"
+    make = "trace make --experts 16 --top-k 2 --layers 2 --tokens 200 --affinity 1.5"
+    assert main([*make.split(), "--out", file]) == 0
+    solve = ["place", "solve", file, "--on", "dgx-h100", "--ranks", "2", "--out", str(out)]
+    assert main([*solve, "--bound-time", "0"]) == 0
+    beside = tmp_path / "map.meta.json"
+    sidecar = json.loads(beside.read_text())
+    total = sidecar["terms"]["bound"] / sidecar["hops"]["bound"]
+    sidecar["hops"]["bound"] = sidecar["hops"]["reached"]
+    sidecar["terms"] |= {"bound": sidecar["hops"]["reached"] * total, "exhaustive": True}
+    beside.write_text(json.dumps(sidecar))
+    capsys.readouterr()
+    assert main(["place", "check", str(out), "--trace", file, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["certificate"]
+    assert said == "not proven here: the bounds on the hops rest on a search"
