@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..bounds import best_load_proof
 from ..placement import ROUNDING, Proof
 from ..problem import Problem
+from .cp_sat import searched
 from .found import Found, as_map
 from .simple import lpt_homes, swapped
 
@@ -84,7 +85,7 @@ def _search(
     solver.parameters.random_seed = seed % 2**31
     solver.parameters.max_deterministic_time = work
     solver.parameters.max_time_in_seconds = clock_s
-    status = solver.solve(model)
+    status = searched(solver, model)
     spent = solver.response_proto.deterministic_time, solver.wall_time
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return hint, known_bound, *spent

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ..problem import Problem
+from .cp_sat import searched
 from .found import Found, as_map, demand_single
 
 Floats = NDArray[np.float64]
@@ -165,7 +166,7 @@ def _searched(
     solver.parameters.random_seed = seed % 2**31
     solver.parameters.max_deterministic_time = time_s * WORK_PER_SECOND
     solver.parameters.max_time_in_seconds = time_s
-    status = solver.solve(model)
+    status = searched(solver, model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return hint, False
     found = np.array([[solver.boolean_value(x) for x in row] for row in side])

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..placement import ROUNDING
 from ..problem import Problem
 from .chain import cluster_flows, names_by_worst_link, renamed, worst_links
+from .cp_sat import searched
 from .found import Found, as_map, demand_single
 from .simple import lpt_homes, swapped
 
@@ -104,7 +105,7 @@ def _cluster(
         model.add(off[r] >= mean - load)
     model.minimize(cp_model.LinearExpr.sum(off))
     solver = _solver(share, seed)
-    status = solver.solve(model)
+    status = searched(solver, model)
     spent = solver.response_proto.deterministic_time / WORK_PER_SECOND
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return hint, False, spent
@@ -143,7 +144,7 @@ def names_by_search(
         _floor_links(model, most[row], named[row], named[row + 1], flow, cost)
     model.minimize(cp_model.LinearExpr.sum(most))
     solver = _solver(time_limit_s, seed)
-    status = solver.solve(model)
+    status = searched(solver, model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return hint, ("stage 2: no naming found in time; that of equal links is kept",)
     names = np.array(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import threading
+import time
 
 import msgspec
 import numpy as np
@@ -11,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moesaic.base import BadInput
-from moesaic.placement import Problem, solve
+from moesaic.placement import Problem, solve, verify
 from moesaic.placement.bounds import hop_cost
 from moesaic.placement.solvers import chain
 from moesaic.placement.solvers.exflow import _searched, halved, kept
 from moesaic.placement.solvers.moetuner import names_by_search
 from moesaic.workload import RoutingTrace
+from moesaic.workload.synthetic import topical
 
 
 def trace_of(seed, layers=3, experts=8, tokens=400, affinity=1.5) -> RoutingTrace:
@@ -222,3 +227,18 @@ def test_methods_of_one_copy_refuse_spare_slots(method):
     problem = problem_of(0, 4, slots_per_rank=np.full(4, 3))
     with pytest.raises(BadInput, match="one slot"):
         solve(problem, method)
+
+
+@pytest.mark.parametrize("method", ["exflow", "moetuner"])
+def test_an_interrupt_ends_all_searches_with_the_best_so_far(method):
+    """CP-SAT's own handler would end one search and let the next begin."""
+    problem = Problem.of(topical(16, 2, 2000, 12, 1.5, 0), 8)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    start = time.perf_counter()
+    timer.start()
+    placement = solve(problem, method, 60.0)
+    timer.cancel()
+    assert placement.interrupted
+    assert time.perf_counter() - start < 30
+    assert placement.hops is not None
+    assert verify(problem, placement).hops is True
