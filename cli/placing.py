@@ -157,6 +157,8 @@ def _weights(price: str) -> Weights:
             ) from None
         if not 0 <= given[key] < float("inf"):
             raise BadInput("must be a number, 0 or more", key="--price", value=word)
+    if not any(given.values()):
+        raise BadInput("weighs nothing; give at least one number above 0", key="--price")
     return Weights(**given)
 
 

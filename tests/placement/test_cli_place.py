@@ -140,6 +140,7 @@ def test_compare_writes_its_report_with_seconds(tmp_path, capsys):
         (["--price", "hop=1"], "'hop'"),
         (["--price", "hops=x"], "needs NAME=NUMBER"),
         (["--price", "hops=-1"], "0 or more"),
+        (["--price", "hops=0"], "weighs nothing"),
         (["--slots", "1"], "do not fit"),
         (["--slots", "17"], "17 slots for 16 experts"),
         (["--relax-cap"], "needs --cap"),

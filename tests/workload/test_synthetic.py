@@ -1,7 +1,5 @@
 """Are drawn routings what their few numbers say, and the same for the same seed?"""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -168,6 +166,8 @@ def test_topics_make_layers_tell_of_each_other_and_no_affinity_makes_none():
         ((32767, 2, 10, 4096, 1.0), "too many"),
     ],
 )
-def test_impossible_topical_traces_are_refused(words: Any, sentence: str):
+def test_impossible_topical_traces_are_refused(
+    words: tuple[int, int, int, int, float], sentence: str
+):
     with pytest.raises(BadInput, match=sentence):
         synthetic.topical(*words, 0)
