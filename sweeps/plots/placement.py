@@ -50,12 +50,15 @@ def traffic_before_and_after(
     maps = [part / part.sum() / even for part in (before, after)]
     most = max(float(part.max()) for part in maps)
     with figure(8.4, 3.9, ncols=2) as (made, panels):
+        shown = [
+            axes.imshow(part, cmap="viridis", vmin=0, vmax=most)
+            for axes, part in zip(panels, maps, strict=True)
+        ]
         for axes, part, name in zip(panels, maps, names, strict=True):
-            shown = axes.imshow(part, cmap="viridis", vmin=0, vmax=most)
             axes.grid(visible=False)
             stay = float(np.trace(part) * even)
             axes.set(xlabel="to rank", ylabel="from rank", title=f"{name}: {stay:.1%} stay")
-        made.colorbar(shown, ax=list(panels), label="transitions / even spread", shrink=0.85)
+        made.colorbar(shown[0], ax=list(panels), label="transitions / even spread", shrink=0.85)
         made.suptitle(title, x=0.01, ha="left", fontsize=9)
     return made
 
