@@ -12,9 +12,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from moesaic.placement import Placement, Problem, score, solve
+from moesaic.placement import Placement, Problem, relaxed_caps, score, solve
 from moesaic.placement.objective import imbalance
-from moesaic.placement.solvers.simple import lpt_homes, swapped
 from moesaic.workload.synthetic import topical
 
 CAP = 1.05
@@ -51,15 +50,8 @@ def problems(one: Instance, seed: int) -> tuple[Problem, Problem]:
     learn, fresh = (
         Problem.of(trace.select(np.arange(trace.tokens) % 2 == half), one.ranks) for half in (0, 1)
     )
-    homes = swapped(learn, lpt_homes(learn))
-    busiest = [
-        np.bincount(row, loads, one.ranks).max()
-        for row, loads in zip(homes, learn.loads, strict=True)
-    ]
-    caps = np.maximum(CAP, np.array(busiest) / learn.mean_loads * (1 + 1e-9))
-    return msgspec.structs.replace(learn, cap=caps, routing=None), msgspec.structs.replace(
-        fresh, routing=None
-    )
+    capped = msgspec.structs.replace(learn, cap=relaxed_caps(learn, CAP), routing=None)
+    return capped, msgspec.structs.replace(fresh, routing=None)
 
 
 class Result(NamedTuple):

@@ -235,11 +235,11 @@ def compare(
 def _relaxed(problem: Problem) -> Problem:
     import msgspec
 
-    from ..sweeps.placements.report import relaxed_cap
+    from ..placement import relaxed_caps
 
     if problem.cap is None:
         raise BadInput("needs --cap", key="--relax-cap")
-    return msgspec.structs.replace(problem, cap=relaxed_cap(problem, float(problem.caps[0])))
+    return msgspec.structs.replace(problem, cap=relaxed_caps(problem, float(problem.caps[0])))
 
 
 def _write(

@@ -9,6 +9,7 @@ import typer
 
 from ..base import BadInput
 from . import show
+from .question import system_of
 
 if TYPE_CHECKING:
     from ..hardware import System
@@ -87,7 +88,7 @@ class Pose:
         moves: int | None,
         model: str | None = None,
     ) -> None:
-        self.machine = _machine(on)
+        self.machine = system_of(on)
         self.ranks = len(self.machine.devices) if ranks is None else ranks
         if self.ranks > len(self.machine.devices):
             raise BadInput(
@@ -130,12 +131,6 @@ def _expert_bytes(model: str) -> float:
 
     shape = named(model)
     return parameter_bytes(shape)["routed"] / (len(shape.moe_layers) * shape.experts.count)
-
-
-def _machine(on: str) -> System:
-    from .question import system_of
-
-    return system_of(on)
 
 
 def _weights(price: str) -> Weights:

@@ -3,7 +3,7 @@
 from .objective import PRICES, score
 from .placement import Certificate, HopCertificate, HopProof, Hops, Placement, Proof
 from .problem import Problem, Weights
-from .solvers import METHODS, Found, Method, solve
+from .solvers import METHODS, Found, Method, relaxed_caps, solve
 from .verify import Verified, verify
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Proof",
     "Verified",
     "Weights",
+    "relaxed_caps",
     "score",
     "solve",
     "verify",

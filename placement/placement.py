@@ -17,8 +17,9 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Why no placement of one layer has a busiest rank below `bound` tokens.
 
     layer: its absolute number. kind: 'mean' (the ranks share the total), 'pigeonhole' (`depth` of
-    the hottest experts must meet on one rank) or 'search' (a solver's exhausted search; `by` says
-    which). The first two are checked from the loads alone; the third only where it is small.
+    the hottest experts must meet on one rank), 'copies' (the heaviest copy lies on some rank) or
+    'search' (a solver's exhausted search; `by` says which). All but the last are checked from the
+    loads alone; a search only where it is small.
     """
 
     layer: int

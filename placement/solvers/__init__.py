@@ -1,6 +1,6 @@
 """Ways to place experts."""
 
 from .found import Found, Method
-from .solve import METHODS, solve
+from .solve import METHODS, relaxed_caps, solve
 
-__all__ = ["METHODS", "Found", "Method", "solve"]
+__all__ = ["METHODS", "Found", "Method", "relaxed_caps", "solve"]

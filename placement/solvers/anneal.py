@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _core
-from ...workload import ExpertMap
+from ...workload import ExpertMap, RoutingTrace
+from ...workload.statistics import co_activation
 from ..problem import Problem
 
 Floats = NDArray[np.float64]
@@ -94,25 +95,12 @@ def _of_items(problem: Problem, held: Ints) -> tuple[Floats, Floats]:
 
 def _pairs(problem: Problem, held: Ints) -> Floats:
     """Tokens that take both items: a pair that lives together saves a token one rank to visit."""
-    together = co_activations(problem)
+    assert problem.routing is not None
+    trace = RoutingTrace(expert_ids=problem.routing, experts=problem.experts, layers=problem.layers)
+    together = co_activation(trace).astype(np.float64)
     out = np.stack([pairs[np.ix_(row, row)] for pairs, row in zip(together, held, strict=True)])
     out[held[:, :, None] == held[:, None, :]] = 0.0
     return np.ascontiguousarray(out)
-
-
-def co_activations(problem: Problem) -> Floats:
-    """Tokens that take both experts, `[moe_layers, experts, experts]`, nothing on the diagonal."""
-    assert problem.routing is not None
-    layers, experts = problem.loads.shape
-    out = np.zeros((layers, experts, experts))
-    for row in range(layers):
-        ids = problem.routing[:, row].astype(np.int64)
-        for a in range(ids.shape[1]):
-            for b in range(a):
-                both = (ids[:, a] >= 0) & (ids[:, b] >= 0)
-                flat = ids[both, a] * experts + ids[both, b]
-                out[row] += np.bincount(flat, minlength=experts**2).reshape(experts, experts)
-    return np.asarray(out + out.transpose(0, 2, 1))
 
 
 def _bias(problem: Problem, held: Ints) -> Floats:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput
-from ...workload import ExpertMap
 from ..placement import ROUNDING
 from ..problem import Problem, Weights
 from .anneal import annealed
@@ -17,6 +17,8 @@ from .simple import lpt_homes, swapped
 DEFAULT_CAP = 1.05
 """Of the mean, where the problem sets none: hops alone would put what is popular together, at 1.6
 to 2.2 of the mean."""
+NODE_VISITS = 8.0
+"""What a node visited counts in `groups`, in ranks visited: about the ratio of bandwidths."""
 
 
 def joint(problem: Problem, time_limit_s: float, seed: int) -> Found:
@@ -43,18 +45,12 @@ def groups(problem: Problem, time_limit_s: float, seed: int) -> Found:
     """
     if problem.routing is None:
         raise BadInput("groups needs a trace of tokens; counts do not tell", key="routing")
-    import msgspec
-
     alone = msgspec.structs.replace(
         problem,
         weights=Weights(hops=0.0, fan_out=1.0),
         node_cost=max(problem.node_cost, NODE_VISITS) if problem.nodes > 1 else 1.0,
     )
     return _joint(alone, time_limit_s, seed)
-
-
-NODE_VISITS = 8.0
-"""What a node visited counts in `groups`, in ranks visited: about the ratio of bandwidths."""
 
 
 def _joint(problem: Problem, time_limit_s: float, seed: int) -> Found:
@@ -74,7 +70,6 @@ def _start(
         every = np.arange(problem.experts, dtype=np.int32)
         held = np.tile(every, (len(problem.layers), 1))
         return swapped(problem, lpt_homes(problem)), held
-    given = replicas(problem, time_limit_s, seed)
-    balanced = given if isinstance(given, ExpertMap) else given.expert_map
+    balanced = replicas(problem, time_limit_s, seed).expert_map
     homes = np.tile(balanced.ranks, (len(problem.layers), 1)).astype(np.int32)
     return homes, np.ascontiguousarray(balanced.slots)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from ...base import BadInput, unknown
 from ...workload import ExpertMap
@@ -86,6 +88,18 @@ def solve(
     _check_cap(problem, placement)
     _check_moves(problem, placement)
     return placement
+
+
+def relaxed_caps(problem: Problem, cap: float) -> NDArray[np.float64]:
+    """`cap`, or in each layer what balancing alone reaches where that is more: `[moe_layers]`.
+
+    In some layers the hottest experts alone lie above any sensible cap.
+    """
+    reached = solve(
+        msgspec.structs.replace(problem, cap=None, transitions=None, routing=None),
+        "replicas" if problem.has_copies else "lpt-swaps",
+    )
+    return np.maximum(cap, reached.rank_max / problem.mean_loads * (1 + ROUNDING))
 
 
 def _method(method: str | Method) -> tuple[Method, str]:

@@ -13,13 +13,12 @@ import msgspec
 from ...base import BadInput
 from ...hardware import System
 from ...hardware.load import device, system
-from ...placement import Placement, Problem, score, solve
+from ...placement import Placement, Problem, relaxed_caps, score, solve
 from ...placement.seconds import StepSeconds, prompt_steps, sampled_steps, step_seconds
 from ...workload import MoEModel, RoutingTrace, Step
 from ...workload.load import model as model_named
 from ...workload.synthetic import plackett_luce, topical
 from ..placements import halves
-from ..placements.report import relaxed_cap
 from ..placements.trials import CAPPED
 from ..report.section import Section, Table
 from .claim import Claim, claims_section
@@ -131,7 +130,7 @@ def _priced(
 ) -> Priced:
     learn, fresh = problems
     if method in CAPPED:
-        learn = msgspec.structs.replace(learn, cap=relaxed_cap(learn, CAP))
+        learn = msgspec.structs.replace(learn, cap=relaxed_caps(learn, CAP))
     limit_s = 0.3 if question.small else LIMIT_S.get(method, 1.0)
     placement = solve(learn, method, limit_s, question.seed)
     seconds = {

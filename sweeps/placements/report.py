@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import msgspec
-import numpy as np
 
-from ...base import BadInput, Evidence
-from ...placement import Problem, score, solve
+from ...base import BadInput
+from ...placement import Problem, relaxed_caps, score, solve
 from ...placement.curves import Point, balance_against_moves, balance_against_slots
 from ...workload import RoutingTrace
 from ..report.section import Section, Table
@@ -41,12 +40,7 @@ def report(
         except BadInput as fault:
             say(f"no drift: {fault}")
     say("slots and moves ...")
-    yield curves(trace, pose, trials)
-
-
-def evidence(trials: Trials) -> tuple[Evidence, ...]:
-    """Scores of recorded requests are counted by the program: simulated, beside their bounds."""
-    return ("simulated", "bound")
+    yield curves(trials)
 
 
 def methods(trials: Trials) -> Section:
@@ -72,7 +66,7 @@ def methods(trials: Trials) -> Section:
         name="methods",
         title="Methods on unseen requests",
         words=(_words(trials),),
-        evidence=evidence(trials),
+        evidence=("simulated", "bound"),
         tables=(methods_table(trials),),
         figure=prices_by_method(names, prices, lines, chosen.method, "Unseen requests"),
         data=[summary(trial) for trial in done],
@@ -210,7 +204,7 @@ def front(trials: Trials, time_limit_s: float, seed: int) -> Section:
     line = []
     for cap in CAPS:
         try:
-            asked = msgspec.structs.replace(trials.learn, cap=relaxed_cap(trials.learn, cap))
+            asked = msgspec.structs.replace(trials.learn, cap=relaxed_caps(trials.learn, cap))
             placed = solve(asked, "joint", time_limit_s, seed)
         except BadInput:
             continue
@@ -231,15 +225,6 @@ def front(trials: Trials, time_limit_s: float, seed: int) -> Section:
         figure=balance_against_hops(points, line, best, "Pareto front: balance against hops"),
         data={"methods": points, "joint": line},
     )
-
-
-def relaxed_cap(problem: Problem, cap: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The cap, or in each layer what balancing reaches where that is more."""
-    reached = solve(
-        msgspec.structs.replace(problem, cap=None, transitions=None, routing=None),
-        "replicas" if problem.has_copies else "lpt-swaps",
-    )
-    return np.maximum(cap, reached.rank_max / problem.mean_loads * (1 + 1e-9))
 
 
 def drift_section(
@@ -270,7 +255,7 @@ def drift_section(
     )
 
 
-def curves(trace: RoutingTrace, pose: Callable[[RoutingTrace], Problem], trials: Trials) -> Section:
+def curves(trials: Trials) -> Section:
     """How many slots, and how many moved experts, balance is worth."""
     from ..plots.placement import balance_curves
 

@@ -48,9 +48,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 class Trials(msgspec.Struct, frozen=True, kw_only=True):
     """All methods on one trace.
 
-    left_out: method -> why it does not apply. null: hops of the best method when it learns from the
-    shuffled trace, on its unseen half: what is gained there is no affinity. current: prices of the
-    map in force, where there is one.
+    left_out: method -> why it does not apply. null_hops: of the chosen method when it learns from
+    the shuffled trace, on its unseen half: what is gained there is no affinity.
     """
 
     learn: Problem
