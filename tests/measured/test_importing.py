@@ -32,7 +32,7 @@ def write(tmp_path):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_table_is_read_in_seconds_and_with_formats_by_their_own_name(write, packed):
-    path = write(gzip.compress(MOE.encode()), "own.csv.gz") if packed else write(MOE)
+    path = write(gzip.compress(MOE.encode(), mtime=0), "own.csv.gz") if packed else write(MOE)
     table = import_table(path, "moe", "h100-sxm", source="my lab")
     assert table["latency_s"] == pytest.approx([261.54e-6, 90e-6])
     assert table["dtype"].tolist() == ["bf16", "fp8"]
@@ -156,8 +156,8 @@ def test_an_unknown_column_is_refused_with_the_nearest(write):
         (b"", "own.csv", "is empty"),
         (b"\xff\xfe\x00", "own.csv", "not UTF-8"),
         (b"not gzip", "own.csv.gz", "no readable gzip"),
-        (gzip.compress(GEMM.encode())[:-9], "own.csv.gz", "cut short"),
-        (gzip.compress(b"a") * 2, "own.csv.gz", "more than one gzip member"),
+        (gzip.compress(GEMM.encode(), mtime=0)[:-9], "own.csv.gz", "cut short"),
+        (gzip.compress(b"a", mtime=0) * 2, "own.csv.gz", "more than one gzip member"),
         (b"PAR1 nonsense PAR1", "own.parquet", "no readable Parquet"),
         (b"x", "own.xlsx", "must end in .csv, .csv.gz, .parquet"),
     ],
