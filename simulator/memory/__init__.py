@@ -1,0 +1,1 @@
+"""The memory of a machine, cycle by cycle: requests, controllers, standards as data."""
