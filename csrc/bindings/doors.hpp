@@ -3,5 +3,6 @@
 
 // Each engine has one door: a function that adds its calls to the module.
 void open_anneal(pybind11::module_& m);
+void open_dram(pybind11::module_& m);
 void open_hops(pybind11::module_& m);
 void open_replicas(pybind11::module_& m);

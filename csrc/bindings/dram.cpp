@@ -1,0 +1,175 @@
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <stdexcept>
+
+#include "doors.hpp"
+#include "dram/system.hpp"
+
+namespace py = pybind11;
+using namespace moesaic::dram;
+
+namespace {
+
+using Ticks = py::array_t<std::int64_t, py::array::c_style>;
+using Ints = py::array_t<std::int32_t, py::array::c_style>;
+using Flags = py::array_t<bool, py::array::c_style>;
+
+void demand(bool holds, const char* what) {
+  if (!holds) throw std::invalid_argument(what);
+}
+
+Spec make_spec(const std::array<int, 4>& sizes, int ticks_per_cycle, bool shared_bus,
+               const std::array<bool, COMMANDS>& rising, const Ints& rules, Tick read_ticks,
+               Tick write_ticks, Tick refresh_ticks, Tick refresh_bank_ticks,
+               int refresh_together) {
+  Spec spec;
+  std::int64_t banks = 1;
+  for (const int size : sizes) {
+    demand(size > 0 && size <= MOST_BANKS, "sizes must lie in 1..256");
+    banks *= size;
+  }
+  demand(banks <= MOST_BANKS, "a channel has at most 256 banks");
+  demand(ticks_per_cycle == 1 || ticks_per_cycle == 2, "a cycle has 1 or 2 ticks");
+  demand(read_ticks > 0 && write_ticks > 0, "data follow a command after at least one tick");
+  demand(refresh_ticks > 1 && refresh_bank_ticks >= 0, "refreshes are at least 2 ticks apart");
+  spec.place_banks(sizes);
+  demand(refresh_together > 0 && (refresh_together == 1 || refresh_together == sizes[2]),
+         "one bank is refreshed at a time, or one of every group");
+  spec.ticks_per_cycle = ticks_per_cycle;
+  spec.shared_bus = shared_bus;
+  spec.rising = rising;
+  spec.read_ticks = read_ticks;
+  spec.write_ticks = write_ticks;
+  spec.refresh_ticks = refresh_ticks;
+  spec.refresh_bank_ticks = refresh_bank_ticks;
+  spec.refresh_together = refresh_together;
+  demand(rules.ndim() == 2 && rules.shape(1) == 6, "rules must be [rules, 6]");
+  const auto r = rules.unchecked<2>();
+  for (py::ssize_t i = 0; i < rules.shape(0); ++i) {
+    const int level = r(i, 0), before = r(i, 1), after = r(i, 2), window = r(i, 4);
+    const Tick ticks = r(i, 3);
+    demand(level >= 0 && level < LEVELS && before >= 0 && before < COMMANDS && after >= 0 &&
+               after < COMMANDS,
+           "a rule names a level 0..4 and commands 0..8");
+    demand(window >= 1 && window <= 64 && ticks > -(1 << 24) && ticks < (1 << 24),
+           "a rule has a window of 1..64 commands and less than 2^24 ticks");
+    const auto of_rank = [](int c) { return c == PREA || c == REF; };
+    demand(level <= RANK || !(of_rank(before) || of_rank(after)),
+           "rules of PREA and REF stand at the channel or the rank");
+    const bool others = r(i, 5) != 0;
+    demand(!others || (level > CHANNEL && window == 1),
+           "a rule between siblings stands below the channel and has no window");
+    (others ? spec.others : spec.rules)[level][before].push_back({after, window, ticks});
+  }
+  return spec;
+}
+
+Policy make_policy(int scheduler, int row_policy, int refresh, bool queue_per_rank,
+                   const std::array<int, 2>& capacity, int drain_from, int drain_to, int most_hits,
+                   Tick timeout_ticks) {
+  demand(scheduler >= 0 && scheduler <= 2 && row_policy >= 0 && row_policy <= 2 && refresh >= 0 &&
+             refresh <= 2,
+         "scheduler, row_policy and refresh are 0, 1 or 2");
+  for (const int c : capacity) demand(c > 0 && c <= (1 << 20), "a queue holds 1..2^20 requests");
+  demand(drain_to >= 0 && drain_from > drain_to && drain_from <= capacity[1],
+         "writes go first from more of them than until; at most all");
+  demand(most_hits >= 0 && timeout_ticks >= 0, "most_hits and timeout_ticks are not negative");
+  return {static_cast<Scheduler>(scheduler), static_cast<RowPolicy>(row_policy),
+          static_cast<Refresh>(refresh), queue_per_rank, capacity, drain_from, drain_to, most_hits,
+          timeout_ticks};
+}
+
+template <class T>
+py::array_t<T> column(const std::vector<Totals>& totals, T (*of)(int, const Issued&)) {
+  py::ssize_t n = 0;
+  for (const Totals& t : totals) n += static_cast<py::ssize_t>(t.record.size());
+  py::array_t<T> out(n);
+  T* to = out.mutable_data();
+  for (std::size_t c = 0; c < totals.size(); ++c)
+    for (const Issued& i : totals[c].record) *to++ = of(static_cast<int>(c), i);
+  return out;
+}
+
+py::dict results(const std::vector<Totals>& totals, bool record) {
+  py::dict out;
+  Ticks counts({static_cast<py::ssize_t>(totals.size()), static_cast<py::ssize_t>(COMMANDS)});
+  std::int64_t forwarded = 0, coalesced = 0;
+  Tick last = 0, gap = 0;
+  for (std::size_t c = 0; c < totals.size(); ++c) {
+    std::copy(totals[c].commands.begin(), totals[c].commands.end(), counts.mutable_data(c, 0));
+    forwarded += totals[c].forwarded;
+    coalesced += totals[c].coalesced;
+    last = std::max(last, totals[c].last_data);
+    gap = std::max(gap, totals[c].largest_refresh_gap);
+  }
+  out["counts"] = counts;
+  out["forwarded"] = forwarded;
+  out["coalesced"] = coalesced;
+  out["last_data"] = last;
+  out["largest_refresh_gap"] = gap;
+  if (!record) return out;
+  out["tick"] = column<std::int64_t>(totals, [](int, const Issued& i) { return i.tick; });
+  out["channel"] = column<std::int32_t>(totals, [](int c, const Issued&) { return c; });
+  out["command"] = column<std::int8_t>(
+      totals, [](int, const Issued& i) { return static_cast<std::int8_t>(i.command); });
+  out["bank"] = column<std::int32_t>(totals, [](int, const Issued& i) { return i.bank; });
+  out["row"] = column<std::int32_t>(totals, [](int, const Issued& i) { return i.row; });
+  return out;
+}
+
+py::dict run_requests(const Spec& spec, const Policy& policy, const Ticks& arrival,
+                      const Flags& write, const Ints& channel, const Ints& bank, const Ints& row,
+                      const Ints& col, int channels, bool in_order, int threads, bool record,
+                      bool ticking) {
+  const py::ssize_t n = arrival.size();
+  demand(arrival.ndim() == 1 && write.size() == n && channel.size() == n && bank.size() == n &&
+             row.size() == n && col.size() == n,
+         "the columns of a trace have one length");
+  demand(channels > 0 && channels <= 4096 && threads > 0 && threads <= 1024,
+         "channels must lie in 1..4096, threads in 1..1024");
+  demand(policy.refresh != Refresh::PER_BANK || spec.refresh_bank_ticks > 1,
+         "this timing set has no refresh of single banks");
+  for (py::ssize_t i = 0; i < n; ++i) {
+    demand(arrival.data()[i] >= (i ? arrival.data()[i - 1] : 0) && arrival.data()[i] < NEVER / 4,
+           "arrivals must not go backwards");
+    demand(channel.data()[i] >= 0 && channel.data()[i] < channels && bank.data()[i] >= 0 &&
+               bank.data()[i] < spec.nodes[BANK] && row.data()[i] >= 0,
+           "channel, bank and row must lie in the memory");
+  }
+  Ticks accepted(n), issue(n), done(n);
+  const Trace trace{n,           arrival.data(), write.data(), channel.data(),
+                    bank.data(), row.data(),     col.data()};
+  const Outcome outcome{accepted.mutable_data(), issue.mutable_data(), done.mutable_data()};
+  std::vector<Totals> totals;
+  {
+    const py::gil_scoped_release release;
+    totals = run(spec, policy, trace, channels, in_order ? Front::IN_ORDER : Front::BY_QUEUE,
+                 threads, record, ticking, outcome);
+  }
+  py::dict out = results(totals, record);
+  out["accepted"] = accepted;
+  out["issue"] = issue;
+  out["finish"] = done;
+  return out;
+}
+
+}  // namespace
+
+void open_dram(py::module_& m) {
+  py::class_<Spec>(m, "DramSpec")
+      .def(py::init(&make_spec), py::kw_only(), py::arg("sizes"), py::arg("ticks_per_cycle"),
+           py::arg("shared_bus"), py::arg("rising"), py::arg("rules"), py::arg("read_ticks"),
+           py::arg("write_ticks"), py::arg("refresh_ticks"), py::arg("refresh_bank_ticks"),
+           py::arg("refresh_together"));
+  py::class_<Policy>(m, "DramPolicy")
+      .def(py::init(&make_policy), py::kw_only(), py::arg("scheduler"), py::arg("row_policy"),
+           py::arg("refresh"), py::arg("queue_per_rank"), py::arg("capacity"),
+           py::arg("drain_from"), py::arg("drain_to"), py::arg("most_hits"),
+           py::arg("timeout_ticks"));
+  m.def("dram_run", &run_requests, py::arg("spec"), py::arg("policy"), py::arg("arrival"),
+        py::arg("write"), py::arg("channel"), py::arg("bank"), py::arg("row"), py::arg("column"),
+        py::kw_only(), py::arg("channels"), py::arg("in_order"), py::arg("threads"),
+        py::arg("record"), py::arg("ticking"));
+}

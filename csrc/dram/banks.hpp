@@ -1,0 +1,54 @@
+// A set of banks of one channel, as bits.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "dram/spec.hpp"
+
+namespace moesaic::dram {
+
+class BankSet {
+ public:
+  void put(int bank, bool in) {
+    const std::uint64_t bit = std::uint64_t{1} << (bank & 63);
+    if (in) word_[bank >> 6] |= bit;
+    else word_[bank >> 6] &= ~bit;
+  }
+  bool has(int bank) const { return word_[bank >> 6] >> (bank & 63) & 1; }
+  bool empty() const { return !(word_[0] | word_[1] | word_[2] | word_[3]); }
+  int first() const {
+    int w = 0;
+    while (!word_[w]) ++w;
+    return w * 64 + __builtin_ctzll(word_[w]);
+  }
+
+  BankSet without(const BankSet& other) const {
+    BankSet rest;
+    for (int w = 0; w < WORDS; ++w) rest.word_[w] = word_[w] & ~other.word_[w];
+    return rest;
+  }
+  BankSet both(const BankSet& other) const {
+    BankSet common;
+    for (int w = 0; w < WORDS; ++w) common.word_[w] = word_[w] & other.word_[w];
+    return common;
+  }
+  BankSet either(const BankSet& other) const {
+    BankSet all;
+    for (int w = 0; w < WORDS; ++w) all.word_[w] = word_[w] | other.word_[w];
+    return all;
+  }
+
+  template <class F>
+  void each(F&& visit) const {
+    for (int w = 0; w < WORDS; ++w)
+      for (std::uint64_t rest = word_[w]; rest; rest &= rest - 1)
+        visit(w * 64 + __builtin_ctzll(rest));
+  }
+
+ private:
+  static constexpr int WORDS = MOST_BANKS / 64;
+  std::array<std::uint64_t, WORDS> word_{};
+};
+
+}  // namespace moesaic::dram

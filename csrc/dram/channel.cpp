@@ -1,0 +1,242 @@
+#include "dram/channel.hpp"
+
+#include <stdexcept>
+
+namespace moesaic::dram {
+
+Channel::Channel(const Spec& spec, const Policy& policy, Outcome outcome, bool record)
+    : spec_(&spec),
+      policy_(policy),
+      outcome_(outcome),
+      recording_(record),
+      timing_(spec),
+      queues_(spec, policy),
+      banks_(spec.nodes[BANK]),
+      queue_banks_(queues_.count()),
+      draining_(queues_.count(), 0),
+      pending_(queues_.count()),
+      last_refresh_(spec.nodes[RANK], 0) {
+  for (int b = 0; b < spec.nodes[BANK]; ++b) queue_banks_[queues_.queue_of(b)].put(b, true);
+  refresh_due_ = policy.refresh == Refresh::OFF        ? NEVER
+                 : policy.refresh == Refresh::ALL_BANK ? spec.refresh_ticks - 1
+                                                       : spec.refresh_bank_ticks - 1;
+}
+
+bool Channel::offer(const Request& request, Tick t) {
+  if (queues_.holds_write_to(request)) {  // the read gets its data; the write replaces it
+    outcome_.accepted[request.id] = t;
+    outcome_.issue[request.id] = -1;
+    outcome_.finish[request.id] = t + 1;
+    ++(request.write ? totals_.coalesced : totals_.forwarded);
+    return true;
+  }
+  if (full(request)) return false;
+  const int e = queues_.add(request, t);
+  outcome_.accepted[request.id] = t;
+  Bank& bank = banks_[request.bank];
+  int& first = bank.row == request.row ? bank.hit[request.write] : bank.miss[request.write];
+  if (bank.row != NONE && first == NONE) first = e;
+  file(request.bank);
+  stale_.fill(true);
+  return true;
+}
+
+bool Channel::step(Tick limit) {
+  if (now_ + 1 >= limit) return false;
+  Tick next = next_event();
+  if (next > now_ + 1 && settle()) {  // nothing happens at the next tick, so queues turn there
+    stale_.fill(true);
+    next = next_event();
+  }
+  if (next >= limit) {
+    now_ = limit - 1;
+    return false;
+  }
+  if (next >= NEVER) throw std::logic_error("requests wait and no command can ever start");
+  tick(next);
+  return true;
+}
+
+Tick Channel::next_event() {
+  Tick next = refresh_due_;
+  for (int slot = spec_->shared_bus ? SHARED_BUS : COLUMN_BUS;
+       slot <= (spec_->shared_bus ? SHARED_BUS : ROW_BUS); ++slot) {
+    refresh_best(static_cast<Slot>(slot), now_ + 1);
+    next = std::min(next, best_[slot].time);
+  }
+  return next;
+}
+
+void Channel::refresh_best(Slot slot, Tick from) {
+  if (!stale_[slot]) return;
+  best_[slot] = look(slot, from);
+  stale_[slot] = false;
+}
+
+void Channel::tick(Tick t) {
+  if (t == refresh_due_) begin_refreshes();
+  if (spec_->shared_bus) {
+    try_slot(SHARED_BUS, t);
+  } else {
+    try_slot(COLUMN_BUS, t);
+    try_slot(ROW_BUS, t);
+  }
+  now_ = t;
+}
+
+void Channel::try_slot(Slot slot, Tick t) {
+  refresh_best(slot, t);
+  const bool owner_goes = best_[slot].time == t && best_[slot].turn == OWNED;
+  if (!owner_goes && settle()) {
+    stale_.fill(true);
+    refresh_best(slot, t);
+  }
+  if (best_[slot].time == t) start(best_[slot], t);
+}
+
+void Channel::begin_refreshes() {
+  const int per_rank = spec_->banks[RANK];
+  for (int rank = 0; rank < spec_->nodes[RANK]; ++rank) {
+    Unit unit{policy_.refresh == Refresh::ALL_BANK, {}, rank * per_rank};
+    if (unit.whole) {
+      for (int b = 0; b < per_rank; ++b) unit.banks.put(unit.first + b, true);
+    } else {  // one bank, or the bank of this number in every group of a stack id
+      const int together = spec_->refresh_together, in_group = spec_->banks[GROUP];
+      const int units = per_rank / together, turn = refresh_turn_ % units;
+      unit.first += together == 1 ? turn : turn / in_group * together * in_group + turn % in_group;
+      for (int i = 0; i < together; ++i) unit.banks.put(unit.first + i * in_group, true);
+    }
+    pending_[queues_.queue_of(unit.first)].push_back(unit);
+  }
+  ++refresh_turn_;
+  refresh_due_ += policy_.refresh == Refresh::ALL_BANK ? spec_->refresh_ticks
+                                                       : spec_->refresh_bank_ticks;
+  hold();
+}
+
+// Banks that wait for a refresh take no new commands; FIRST_READY stops their whole queue.
+void Channel::hold() {
+  held_ = {};
+  for (int q = 0; q < queues_.count(); ++q) {
+    if (pending_[q].empty()) continue;
+    if (policy_.scheduler == Scheduler::FIRST_READY) held_ = held_.either(queue_banks_[q]);
+    for (const Unit& unit : pending_[q]) held_ = held_.either(unit.banks);
+  }
+  stale_.fill(true);
+}
+
+void Channel::start(const Candidate& best, Tick t) {
+  const Candidate chosen = best;
+  stale_.fill(true);
+  switch (chosen.command) {
+    case ACT:
+      open(chosen, t);
+      break;
+    case PRE:
+      note(PRE, chosen.bank, NONE, t);
+      close(chosen.bank);
+      break;
+    case PREA:
+      note(PREA, chosen.bank, NONE, t);
+      for (int b = 0; b < spec_->banks[RANK]; ++b) close(chosen.bank + b);
+      break;
+    case REF:
+    case REFP:
+      refreshed(chosen, t);
+      break;
+    default:
+      access(chosen, t);
+  }
+}
+
+void Channel::note(Command c, int bank, int row, Tick t) {
+  timing_.start(c, bank, t);
+  ++totals_.commands[c];
+  if (recording_) totals_.record.push_back({t, c, bank, row});
+}
+
+void Channel::open(const Candidate& chosen, Tick t) {
+  Bank& bank = banks_[chosen.bank];
+  const int row = queues_[chosen.entry].request.row;
+  note(ACT, chosen.bank, row, t);
+  bank.row = row;
+  bank.passed = 0;
+  bank.last_column = t;
+  open_.put(chosen.bank, true);
+  if (policy_.scheduler == Scheduler::FIRST_READY) {
+    queues_.take(chosen.entry);
+    bank.owner = chosen.entry;
+    bank.owned = owners_++;
+    owned_.put(chosen.bank, true);
+  }
+  for (int kind = 0; kind < 2; ++kind) {
+    bank.hit[kind] = queues_.find(queues_.first_of(chosen.bank, kind), row, true);
+    bank.miss[kind] = queues_.find(queues_.first_of(chosen.bank, kind), row, false);
+  }
+  file(chosen.bank);
+}
+
+void Channel::access(const Candidate& chosen, Tick t) {
+  Bank& bank = banks_[chosen.bank];
+  const Entry& entry = queues_[chosen.entry];
+  const bool kind = entry.request.write;
+  if (bank.owner == chosen.entry) {
+    bank.owner = NONE;
+    owned_.put(chosen.bank, false);
+  } else {
+    if (bank.miss[kind] != NONE && queues_[bank.miss[kind]].order < entry.order) ++bank.passed;
+    if (bank.hit[kind] == chosen.entry)
+      bank.hit[kind] = queues_.find(entry.bank_next, bank.row, true);
+    queues_.take(chosen.entry);
+  }
+  Command c = chosen.command;
+  const bool last = bank.hit[0] == NONE && bank.hit[1] == NONE && bank.owner == NONE;
+  const Command closing = kind ? WRA : RDA;
+  if (policy_.row_policy == RowPolicy::CLOSED && last &&
+      timing_.earliest(closing, chosen.bank) <= t)
+    c = closing;
+  note(c, chosen.bank, NONE, t);
+  bank.last_column = t;
+  const Tick done = t + (kind ? spec_->write_ticks : spec_->read_ticks);
+  outcome_.issue[entry.request.id] = t;
+  outcome_.finish[entry.request.id] = done;
+  totals_.last_data = std::max(totals_.last_data, done);
+  queues_.release(chosen.entry);
+  if (c == closing) close(chosen.bank);
+  else file(chosen.bank);
+}
+
+void Channel::close(int b) {
+  Bank& bank = banks_[b];
+  bank.row = NONE;
+  for (int kind = 0; kind < 2; ++kind) bank.hit[kind] = bank.miss[kind] = NONE;
+  open_.put(b, false);
+  file(b);
+}
+
+void Channel::refreshed(const Candidate& chosen, Tick t) {
+  auto& waiting = pending_[queues_.queue_of(chosen.bank)];
+  const Unit unit = waiting.front();
+  waiting.pop_front();
+  note(chosen.command, chosen.bank, NONE, t);
+  if (!unit.whole)
+    unit.banks.each([&](int b) {
+      if (b != unit.first) timing_.start(REFP, b, t);
+    });
+  Tick& last = last_refresh_[spec_->node_of[chosen.bank][RANK]];
+  totals_.largest_refresh_gap = std::max(totals_.largest_refresh_gap, t - last);
+  last = t;
+  hold();
+}
+
+// Puts a bank where its waiting requests belong.
+void Channel::file(int b) {
+  const Bank& bank = banks_[b];
+  for (int kind = 0; kind < 2; ++kind) {
+    hits_[kind].put(b, bank.hit[kind] != NONE);
+    misses_[kind].put(b, bank.miss[kind] != NONE);
+    closed_[kind].put(b, bank.row == NONE && queues_.first_of(b, kind) != NONE);
+  }
+}
+
+}  // namespace moesaic::dram

@@ -1,0 +1,112 @@
+// One channel: its controller and its banks, moved from event to event.
+#pragma once
+
+#include <deque>
+
+#include "dram/queues.hpp"
+#include "dram/timing.hpp"
+
+namespace moesaic::dram {
+
+// What may start next on a command bus. Of those that may start at the same tick the lowest
+// (turn, key, tie) goes first.
+struct Candidate {
+  Tick time = NEVER;
+  int turn = 0;
+  std::int64_t key = 0, tie = 0;
+  Command command = ACT;
+  int bank = 0;
+  int entry = NONE;
+
+  bool before(const Candidate& other) const {
+    if (time != other.time) return time < other.time;
+    if (turn != other.turn) return turn < other.turn;
+    return key != other.key ? key < other.key : tie < other.tie;
+  }
+};
+
+class Channel {
+ public:
+  Channel(const Spec& spec, const Policy& policy, Outcome outcome, bool record);
+
+  // Takes a request before tick t, all events before t being done; false: its queue is full.
+  bool offer(const Request& request, Tick t);
+  bool full(const Request& request) const { return queues_.full(request.bank, request.write); }
+  // Goes to the next event, if it lies before `limit`; else to the limit, with false.
+  bool step(Tick limit);
+  void run_until(Tick limit) {
+    while (step(limit)) {
+    }
+  }
+  // The next tick that has not been done.
+  Tick next_tick() const { return now_ + 1; }
+  bool idle() const { return queues_.empty(); }
+  const Totals& totals() const { return totals_; }
+
+ private:
+  enum Slot { COLUMN_BUS, ROW_BUS, SHARED_BUS };
+  enum Turn { OWNED, REFRESHES, HITS, ROWS, IDLE_ROWS };
+
+  struct Bank {
+    int row = NONE;       // open
+    int owner = NONE;     // the entry for which FIRST_READY opened the row
+    std::int64_t owned = 0;  // when, among all owners
+    int hit[2] = {NONE, NONE}, miss[2] = {NONE, NONE};  // oldest entry of each kind for the row; for another
+    int passed = 0;       // hits that went before an older request of the bank
+    Tick last_column = 0;
+  };
+  struct Unit {  // of refresh: a rank, or banks of it
+    bool whole;
+    BankSet banks;
+    int first;
+  };
+
+  // scheduler.cpp
+  Candidate look(Slot slot, Tick from) const;
+  void look_at_hits(Candidate& best, int queue, Tick from) const;
+  void look_at_rows(Candidate& best, int queue, Tick from) const;
+  void look_at_oldest(Candidate& best, int queue, Slot slot, Tick from) const;
+  void look_at_idle_rows(Candidate& best, Tick from) const;
+  Candidate refresh_of(const Unit& unit, Tick from) const;
+  Candidate column_of(int entry, Turn turn, Tick from) const;
+  Candidate row_command_of(int entry, Tick from) const;
+  bool keeps_row(const Bank& bank, bool kind) const;
+  bool settle();
+
+  // channel.cpp
+  void tick(Tick t);
+  void try_slot(Slot slot, Tick t);
+  Tick next_event();
+  void refresh_best(Slot slot, Tick from);
+  void begin_refreshes();
+  void hold();
+  void start(const Candidate& chosen, Tick t);
+  void open(const Candidate& chosen, Tick t);
+  void access(const Candidate& chosen, Tick t);
+  void close(int bank);
+  void refreshed(const Candidate& chosen, Tick t);
+  void file(int bank);
+  void note(Command c, int bank, int row, Tick t);
+
+  const Spec* spec_;
+  Policy policy_;
+  Outcome outcome_;
+  bool recording_;
+  Timing timing_;
+  Queues queues_;
+  std::vector<Bank> banks_;
+  std::vector<BankSet> queue_banks_;
+  BankSet open_, owned_, held_;
+  std::array<BankSet, 2> hits_, misses_, closed_;  // banks by what their waiting requests need
+  std::vector<char> draining_;                     // a queue serves its writes
+  std::vector<std::deque<Unit>> pending_;          // refreshes that wait, by queue
+  std::array<Candidate, 3> best_;
+  std::array<bool, 3> stale_{true, true, true};
+  Tick now_ = -1, refresh_due_;
+  int refresh_turn_ = 0;
+  std::int64_t owners_ = 0;
+  std::vector<Tick> last_refresh_;
+  Totals totals_;
+};
+
+}  // namespace moesaic::dram

@@ -1,0 +1,58 @@
+// What a controller is free to choose, and what it is asked to do.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "dram/spec.hpp"
+
+namespace moesaic::dram {
+
+enum class Scheduler {
+  FIRST_READY,  // Ramulator 2.1: whatever may start now, oldest first; an opened bank owns its request
+  ROW_HIT_FIRST,  // FR-FCFS: a row stays open while requests wait for it
+  IN_ORDER,       // FCFS: the oldest request alone
+};
+enum class RowPolicy { OPEN, CLOSED, TIMEOUT };
+enum class Refresh { ALL_BANK, PER_BANK, OFF };
+
+struct Policy {
+  Scheduler scheduler;
+  RowPolicy row_policy;
+  Refresh refresh;
+  bool queue_per_rank;             // a queue for each pseudo channel or rank, else one a channel
+  std::array<int, 2> capacity;     // of a read queue, of a write queue
+  int drain_from, drain_to;        // writes go first from so many waiting, until so few wait
+  int most_hits;                   // row hits that may pass an older request of their bank; 0: any
+  Tick timeout_ticks;              // an idle row is closed after so long
+};
+
+struct Request {
+  std::int64_t id;
+  Tick arrival;
+  std::int32_t bank, row, column;
+  bool write;
+};
+
+struct Issued {
+  Tick tick;
+  Command command;
+  std::int32_t bank, row;  // the first bank of a rank for PREA and REF; row of an ACT, else -1
+};
+
+// What became of each request; arrays that the caller owns, by request id.
+struct Outcome {
+  Tick* accepted;
+  Tick* issue;   // start of its column command; -1: served by a queued write to its address
+  Tick* finish;  // its last data
+};
+
+struct Totals {
+  std::array<std::int64_t, COMMANDS> commands{};
+  std::int64_t forwarded = 0, coalesced = 0;
+  Tick last_data = 0, largest_refresh_gap = 0;
+  std::vector<Issued> record;
+};
+
+}  // namespace moesaic::dram
