@@ -13,16 +13,17 @@ from ..base.units import show as quantity
 from . import show
 
 if TYPE_CHECKING:
-    from ..hardware import AnyDevice, Link, System
+    from ..hardware import AnyDevice, DramConfig, Link, System
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Machines: devices, links and systems.\n\n"
+    help="Machines: devices, links, systems and DRAM.\n\n"
     "Example: moesaic hardware list --kind gpu\n\nExample: moesaic hardware show dgx-h100",
 )
 
 Kind = Annotated[
-    str | None, typer.Option("--kind", help="gpu, pim, fpga, cpu, link or system; all without it.")
+    str | None,
+    typer.Option("--kind", help="gpu, pim, fpga, cpu, link, system or dram; all without it."),
 ]
 
 
@@ -74,36 +75,46 @@ def check(
     _print(spec)
 
 
-def _find(name: str) -> AnyDevice | Link | System:
-    """A link where the name or the file is one, else a device, else a system."""
+def _find(name: str) -> AnyDevice | Link | System | DramConfig:
+    """A link or DRAM where the name or the file is one, else a device, else a system."""
     from ..base.spec import load_toml
-    from ..hardware.load import device, link, names, system
+    from ..hardware.load import device, dram_config, dram_names, link, names, system
 
     if name.endswith(".toml"):
         data = load_toml(name)
         if "kind" in data:
             return device(name)
+        if "address_map" in data:
+            return dram_config(name)
         return link(name) if "technology" in data else system(name)
     key = name.lower().replace("_", "-")
     if key in names("link"):
         return link(key)
+    if key in [each.lower().replace("_", "-") for each in dram_names()]:
+        return dram_config(key)
     return device(key) if key in names() else system(key)
 
 
-def _print(spec: AnyDevice | Link | System) -> None:
-    from ..hardware import Link, System
+def _print(spec: AnyDevice | Link | System | DramConfig) -> None:
+    from ..hardware import DramConfig, Link, System
     from ..hardware.figures import figures
 
     title = spec.name
     if isinstance(spec, System):
         title = f"{spec.name}: {_counted(spec)}"
+    elif isinstance(spec, DramConfig):
+        title = f"{spec.name}: {', '.join(_dram(spec).values())}"
     elif not isinstance(spec, Link):
         title = f"{spec.name}: {spec.vendor}, {spec.memory.technology}"
-    rows = [(figure.path, figure.text, figure.source) for figure in figures(spec)]
+    rows = [
+        (figure.path, figure.text, figure.source)
+        for figure in figures(spec)
+        if "standard.rules" not in figure.path
+    ]
     show.table(title, ("figure", "value", "source"), rows, note=getattr(spec, "notes", ""))
 
 
-def _tables(spec: AnyDevice | Link | System) -> dict[str, Any]:
+def _tables(spec: AnyDevice | Link | System | DramConfig) -> dict[str, Any]:
     """The spec as JSON; a system tells each kind of device once, with its count."""
     from ..hardware import System
 
@@ -118,7 +129,7 @@ def _tables(spec: AnyDevice | Link | System) -> dict[str, Any]:
 
 
 def _row(kind: str, name: str) -> dict[str, str]:
-    from ..hardware.load import device, link, system
+    from ..hardware.load import device, dram_config, link, system
 
     row = {"kind": kind, "name": name}
     if kind == "link":
@@ -128,6 +139,8 @@ def _row(kind: str, name: str) -> dict[str, str]:
             "bandwidth": quantity(one.bandwidth_bytes_per_s, "B/s"),
             "latency": quantity(one.latency_s, "s"),
         }
+    if kind == "dram":
+        return row | _dram(dram_config(name))
     if kind == "system":
         whole = system(name)
         tiers = ", ".join(f"{tier.name} {tier.size} x {tier.link.name}" for tier in whole.tiers)
@@ -143,6 +156,16 @@ def _row(kind: str, name: str) -> dict[str, str]:
         "bandwidth": quantity(part.memory.bandwidth_bytes_per_s, "B/s"),
         "peak": f"{quantity(part.peak_flops_per_s[wide], 'FLOP/s')} {wide}",
         "best peak": f"{quantity(part.peak_flops_per_s[best], 'FLOP/s')} {best}",
+    }
+
+
+def _dram(config: DramConfig) -> dict[str, str]:
+    each = f"{config.copies} x " if config.copies > 1 else ""
+    return {
+        "standard": config.timing.standard.name,
+        "timing": config.timing.name,
+        "memory": f"{each}{quantity(config.capacity_bytes, 'B')}",
+        "bandwidth": f"{each}{quantity(config.peak_bandwidth_bytes_per_s, 'B/s')}",
     }
 
 

@@ -11,6 +11,7 @@ import msgspec
 from ..base import BadInput, Spec, unknown
 from ..base.spec import build, load_toml
 from .device import AnyDevice, Cpu, Fpga, Gpu, Pim
+from .dram import DramConfig, DramTiming, Standard
 from .link import Link
 from .local import local_cpu
 from .system import System
@@ -22,7 +23,7 @@ DEVICES: dict[str, type[Gpu] | type[Pim] | type[Fpga] | type[Cpu]] = {
     "fpga": Fpga,
     "cpu": Cpu,
 }
-KINDS = (*DEVICES, "link", "system")
+KINDS = (*DEVICES, "link", "system", "dram")
 MOST_DEVICES = 4096
 
 
@@ -61,6 +62,62 @@ def system(name_or_path: str | Path) -> System:
         return _alone(_device(path))
     data = _parts(data, path)
     return build(System, data, path)
+
+
+def dram_names() -> list[str]:
+    """The catalogue's DRAM configs."""
+    return names("dram")
+
+
+def dram_config(name_or_path: str | Path) -> DramConfig:
+    """The DRAM config of that name, or in that file."""
+    path = _file(name_or_path, "DRAM config", ("dram",))
+    data = load_toml(path)
+    if isinstance(data.get("timing"), str):
+        data["timing"] = _named(dram_timing, data["timing"], path, "timing")
+    return build(DramConfig, data, path)
+
+
+def dram_timing(name_or_path: str | Path) -> DramTiming:
+    """The timing set of that name, or in that file."""
+    path = _file(name_or_path, "DRAM timing set", ("dram/timing",))
+    data = load_toml(path)
+    if isinstance(data.get("standard"), str):
+        data["standard"] = _named(dram_standard, data["standard"], path, "standard")
+    timing = build(DramTiming, data, path)
+    return msgspec.structs.replace(timing, sources=_spread(timing))
+
+
+def dram_standard(name_or_path: str | Path) -> Standard:
+    """The DRAM standard of that name, or in that file, with the rules of its rule sets."""
+    path = _file(name_or_path, "DRAM standard", ("dram/standard",))
+    data = load_toml(path)
+    rules = data.get("rules", [])
+    for i, name in enumerate(_strings(data.pop("rule_sets", []), path, "rule_sets")):
+        try:
+            shared = load_toml(_file(name, "set of DRAM rules", ("dram/rules",))).get("rules")
+        except BadInput as fault:
+            raise BadInput(fault.what, file=path, key=f"rule_sets[{i}]", value=name) from None
+        rules = [*shared, *rules] if isinstance(shared, list) and isinstance(rules, list) else rules
+    return build(Standard, {**data, "rules": rules}, path)
+
+
+def _strings(node: Any, path: Path, key: str) -> list[str]:
+    if not isinstance(node, list) or not all(isinstance(item, str) for item in node):
+        raise BadInput("must be a list of names", file=path, key=key, value=node)
+    return node
+
+
+def _spread(timing: DramTiming) -> dict[str, str]:
+    """Sources, with those of `cycles` and `organisation` also at each of their figures."""
+    parts = {"cycles": timing.cycles, "organisation": timing.organisation.__struct_fields__}
+    each = {
+        f"{part}.{name}": timing.sources[part]
+        for part, figures in parts.items()
+        if part in timing.sources
+        for name in figures
+    }
+    return each | timing.sources
 
 
 def _alone(one: AnyDevice) -> System:
@@ -169,9 +226,10 @@ def _file(name_or_path: str | Path, what: str, kinds: tuple[str, ...]) -> Path:
         return Path(name_or_path)
     key = _key(name_or_path)
     for kind in kinds:
-        if key in _files(kind):
-            return _files(kind)[key]
-    raise unknown(what, str(name_or_path), [name for kind in kinds for name in names(kind)])
+        for stem, path in _files(kind).items():
+            if _key(stem) == key:
+                return path
+    raise unknown(what, str(name_or_path), [name for kind in kinds for name in _files(kind)])
 
 
 def _files(kind: str) -> dict[str, Path]:

@@ -18,7 +18,7 @@ def test_the_list_holds_every_kind_and_name(capsys):
     code, out, _ = run(capsys, "list", "--json")
     rows = json.loads(out)
     assert code == 0
-    assert {row["kind"] for row in rows} == {"gpu", "pim", "fpga", "cpu", "link", "system"}
+    assert {row["kind"] for row in rows} == {"gpu", "pim", "fpga", "cpu", "link", "system", "dram"}
     assert {"h100-sxm", "duplex", "zcu102", "local", "nvlink4", "gb200-nvl72"} <= {
         row["name"] for row in rows
     }
