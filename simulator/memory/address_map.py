@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...base import BadInput, Count, Spec
+from ...hardware.dram import DramConfig
 
 FIELDS = {
     "off": "byte in an access",
@@ -50,6 +51,20 @@ class Sizes(Spec, frozen=True, kw_only=True):
         for name in self.__struct_fields__:
             if (value := getattr(self, name)).bit_count() != 1:
                 raise ValueError(f"`{name}` must be a power of two, got {value}")
+
+    @classmethod
+    def of(cls, config: DramConfig) -> Sizes:
+        ranks, stack_ids, bank_groups, banks = config.sizes
+        return cls(
+            channels=config.channels,
+            ranks=ranks,
+            stack_ids=stack_ids,
+            bank_groups=bank_groups,
+            banks=banks,
+            rows=config.organisation.rows,
+            columns=config.organisation.columns,
+            access_bytes=config.organisation.access_bytes,
+        )
 
     @property
     def bits(self) -> dict[str, int]:
@@ -99,8 +114,9 @@ class AddressMap(msgspec.Struct, frozen=True, kw_only=True):
     pieces: tuple[Piece, ...]
 
     @classmethod
-    def parse(cls, text: str, sizes: Sizes) -> AddressMap:
-        """Raises BadInput for a word that is no piece and for fields that do not fit `sizes`."""
+    def parse(cls, text: str, memory: DramConfig | Sizes) -> AddressMap:
+        """Raises BadInput for a word that is no piece and for fields that do not fit the memory."""
+        sizes = memory if isinstance(memory, Sizes) else Sizes.of(memory)
         pieces: list[Piece] = []
         at, held = 0, dict.fromkeys(FIELDS, 0)
         for word in text.split():
