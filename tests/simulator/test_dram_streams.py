@@ -25,15 +25,15 @@ MEBIBYTE = 2**20
 def slow_requests(runs, access_bytes):
     """Readers as they would be written in a loop: each takes a tile in turn, then the next run."""
     waiting = list(zip(runs.base.tolist(), runs.size.tolist(), runs.write.tolist(), strict=True))
-    held = [None] * runs.readers
+    held: list[tuple | None] = [None] * runs.readers
     made = []
     while waiting or any(held):
         for reader in range(runs.readers):
             if held[reader] is None and waiting:
                 held[reader] = (*waiting.pop(0), 0)
-            if held[reader] is None:
+            if (now := held[reader]) is None:
                 continue
-            base, size, write, done = held[reader]
+            base, size, write, done = now
             end = min(size, done + runs.tile_bytes)
             first, past = (base + done) // access_bytes, -(-(base + end) // access_bytes)
             made += [(access * access_bytes, write) for access in range(first, past)]
