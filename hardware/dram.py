@@ -12,7 +12,7 @@ from typing import Annotated
 
 import msgspec
 
-from ..base import Count, NonNegative, Positive, Spec
+from ..base import Count, NonNegative, Spec
 from .dram_terms import terms, value
 
 COMMANDS = ("ACT", "PRE", "PREA", "RD", "WR", "RDA", "WRA", "REF", "REFP")
@@ -25,6 +25,10 @@ MOST_BANKS = 256
 
 Cycles = Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)]
 Ticks = Annotated[int, msgspec.Meta(ge=1, le=2)]
+Clock = Annotated[float, msgspec.Meta(ge=1e6, le=1e11)]
+Commands = Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=len(COMMANDS))]
+NEEDED = ("tRC", "tRAS", "tRP", "tCL", "tCWL", "tRFC", "tREFI", "burst_cycles")
+"""Timings that every set must give, whatever the rules ask for."""
 
 
 class Rule(Spec, frozen=True, kw_only=True):
@@ -35,8 +39,8 @@ class Rule(Spec, frozen=True, kw_only=True):
     """
 
     level: str
-    before: tuple[str, ...]
-    after: tuple[str, ...]
+    before: Commands
+    after: Commands
     cycles: str
     window: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     others: bool = False
@@ -73,8 +77,10 @@ class Standard(Spec, frozen=True, kw_only=True):
     shared_bus: bool
     falling_edge: tuple[str, ...] = ()
     refresh_together: str | None = None
-    rules: tuple[Rule, ...]
-    defaults: dict[str, str] = msgspec.field(default_factory=dict)
+    rules: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=1000)]
+    defaults: Annotated[dict[str, str], msgspec.Meta(max_length=100)] = msgspec.field(
+        default_factory=dict
+    )
     notes: str = ""
     sources: dict[str, str] = msgspec.field(default_factory=dict)
 
@@ -90,6 +96,13 @@ class Standard(Spec, frozen=True, kw_only=True):
             _one_of("refresh_together", self.refresh_together, ("bank", "same_bank"))
         for expression in self.defaults.values():
             terms(expression)
+
+    @property
+    def timings(self) -> set[str]:
+        """Every name that a timing set of the standard may give."""
+        sums = (*self.defaults.values(), *(rule.cycles for rule in self.rules))
+        named = {term for each in sums for _, term in terms(each) if isinstance(term, str)}
+        return named | {*self.defaults, *NEEDED, "tREFIpb"}
 
     def bus_ticks(self, command: str) -> int:
         """Ticks that a command holds its bus."""
@@ -134,7 +147,7 @@ class DramTiming(Spec, frozen=True, kw_only=True):
 
     name: str
     standard: Standard
-    clock_hz: Positive
+    clock_hz: Clock
     cycles: dict[str, Cycles]
     organisation: Organisation
     energy: Energy = Energy()
@@ -145,7 +158,12 @@ class DramTiming(Spec, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("tRC", "tRAS", "tRP", "tCL", "tCWL", "tRFC", "tREFI", "burst_cycles"):
+        for name in (*self.cycles, *self.kept):
+            if name not in self.standard.timings:
+                raise ValueError(
+                    f"`cycles` and `kept` name {name!r}, no {self.standard.name} timing"
+                )
+        for name in NEEDED:
             self[name]
         if self["tRC"] < self["tRAS"] + self["tRP"]:
             raise ValueError(
@@ -220,7 +238,7 @@ class DramConfig(Spec, frozen=True, kw_only=True):
     pseudo_channels: Count = 1
     stack_ids: Count | None = None
     rows: Count | None = None
-    clock_hz: Positive | None = None
+    clock_hz: Clock | None = None
     address_map: str
     copies: Count = 1
     notes: str = ""
@@ -281,6 +299,14 @@ class DramConfig(Spec, frozen=True, kw_only=True):
         buses = self.channels * self.pseudo_channels
         rate_hz = self.timing.clock_hz / self.timing["burst_cycles"]
         return buses * self.organisation.access_bytes * rate_hz
+
+    @property
+    def device_bandwidth_bytes_per_s(self) -> float:
+        return self.copies * self.peak_bandwidth_bytes_per_s
+
+    @property
+    def device_capacity_bytes(self) -> int:
+        return self.copies * self.capacity_bytes
 
 
 def _one_of(key: str, name: str, known: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 MOST_LETTERS = 200
-MOST_DEPTH = 4
+MOST_DEPTH = 2
 """How often a default may lead to another."""
 _TERM = re.compile(r"\s*([+-])?\s*([A-Za-z_]\w{0,31}|[0-9]{1,6})(?![\w.])\s*", re.ASCII)
 

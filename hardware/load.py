@@ -117,7 +117,8 @@ def _spread(timing: DramTiming) -> dict[str, str]:
         if part in timing.sources
         for name in figures
     }
-    return each | timing.sources
+    clock = {"clock_hz": timing.sources["cycles"]} if "cycles" in timing.sources else {}
+    return each | clock | timing.sources
 
 
 def _alone(one: AnyDevice) -> System:
