@@ -158,8 +158,9 @@ class DramTiming(Spec, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        known = self.standard.timings
         for name in (*self.cycles, *self.kept):
-            if name not in self.standard.timings:
+            if name not in known:
                 raise ValueError(
                     f"`cycles` and `kept` name {name!r}, no {self.standard.name} timing"
                 )

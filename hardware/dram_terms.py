@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -11,10 +12,11 @@ MOST_DEPTH = 2
 _TERM = re.compile(r"\s*([+-])?\s*([A-Za-z_]\w{0,31}|[0-9]{1,6})(?![\w.])\s*", re.ASCII)
 
 
-def terms(expression: str) -> list[tuple[int, str | int]]:
+@functools.lru_cache(maxsize=1024)
+def terms(expression: str) -> tuple[tuple[int, str | int], ...]:
     """The signed names and numbers of a sum; raises ValueError for anything else.
 
-    'tCL + 2 - tCWL' is [(1, 'tCL'), (1, 2), (-1, 'tCWL')].
+    'tCL + 2 - tCWL' is ((1, 'tCL'), (1, 2), (-1, 'tCWL')).
     """
     found: list[tuple[int, str | int]] = []
     at = 0
@@ -29,7 +31,7 @@ def terms(expression: str) -> list[tuple[int, str | int]]:
         raise ValueError(
             f"`cycles` must be timing names and numbers joined by + and -, got {expression[:80]!r}"
         )
-    return found
+    return tuple(found)
 
 
 def value(

@@ -11,7 +11,7 @@ import msgspec
 from ..base import BadInput, Spec, unknown
 from ..base.spec import build, load_toml
 from .device import AnyDevice, Cpu, Fpga, Gpu, Pim
-from .dram import DramConfig, DramTiming, Standard
+from .dram import MOST_CYCLES, DramConfig, DramTiming, Standard
 from .link import Link
 from .local import local_cpu
 from .system import System
@@ -84,6 +84,7 @@ def dram_timing(name_or_path: str | Path) -> DramTiming:
     data = load_toml(path)
     if isinstance(data.get("standard"), str):
         data["standard"] = _named(dram_standard, data["standard"], path, "standard")
+    _check_cycles(data.get("cycles"), path)
     timing = build(DramTiming, data, path)
     return msgspec.structs.replace(timing, sources=_spread(timing))
 
@@ -100,6 +101,19 @@ def dram_standard(name_or_path: str | Path) -> Standard:
             raise BadInput(fault.what, file=path, key=f"rule_sets[{i}]", value=name) from None
         rules = [*shared, *rules] if isinstance(shared, list) and isinstance(rules, list) else rules
     return build(Standard, {**data, "rules": rules}, path)
+
+
+def _check_cycles(cycles: Any, path: Path) -> None:
+    """Names the timing at fault, which the check of the struct does not."""
+    for name, count in cycles.items() if isinstance(cycles, dict) else ():
+        plain = count.get("value") if isinstance(count, dict) else count
+        if type(plain) is not int or not 0 <= plain <= MOST_CYCLES:
+            raise BadInput(
+                f"must be a whole number of cycles up to {MOST_CYCLES}",
+                file=path,
+                key=f"cycles.{name}",
+                value=count,
+            )
 
 
 def _strings(node: Any, path: Path, key: str) -> list[str]:

@@ -90,7 +90,7 @@ def test_the_configurations_of_the_peers_are_there_under_their_names():
     assert [dram_config(name).name for name in PEERS] == list(PEERS)
 
 
-@pytest.mark.parametrize("many, one", [(PEERS[1], PEERS[0]), (PEERS[3], PEERS[2])])
+@pytest.mark.parametrize(("many", "one"), [(PEERS[1], PEERS[0]), (PEERS[3], PEERS[2])])
 def test_every_channel_of_a_memory_obeys_the_same_table(many, one):
     many, one = dram_tables(dram_config(many)), dram_tables(dram_config(one))
     assert np.array_equal(many.rules, one.rules)
