@@ -1,4 +1,4 @@
-"""DRAM as data: standards, timing sets and the memories that are made of them.
+"""DRAM as data: timing sets and the memories that are made of them.
 
 A standard says which commands must keep which distance, in names of timings. A timing set gives the
 names their cycles. A config adds how many channels there are and how addresses spread over them.
@@ -13,100 +13,26 @@ from typing import Annotated
 import msgspec
 
 from ..base import Count, NonNegative, Spec
-from .dram_terms import terms, value
+from .dram_standard import COMMANDS, LEVELS, NEEDED, Rule, Standard
+from .dram_terms import value
 
-COMMANDS = ("ACT", "PRE", "PREA", "RD", "WR", "RDA", "WRA", "REF", "REFP")
-"""Activate, precharge (all), read and write (with auto-precharge), refresh of all banks or some."""
-LEVELS = ("channel", "rank", "stack_id", "bank_group", "bank")
-"""What a rule holds within. `rank` stands for the pseudo channel where a standard has those."""
-RANK_LEVELS = ("rank", "pseudo_channel")
+__all__ = [
+    "COMMANDS",
+    "LEVELS",
+    "MOST_CYCLES",
+    "DramConfig",
+    "DramTiming",
+    "Energy",
+    "Organisation",
+    "Rule",
+    "Standard",
+]
+
 MOST_CYCLES = 1_000_000
 MOST_BANKS = 256
 
 Cycles = Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)]
-Ticks = Annotated[int, msgspec.Meta(ge=1, le=2)]
 Clock = Annotated[float, msgspec.Meta(ge=1e6, le=1e11)]
-Commands = Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=len(COMMANDS))]
-NEEDED = ("tRC", "tRAS", "tRP", "tCL", "tCWL", "tRFC", "tREFI", "burst_cycles")
-"""Timings that every set must give, whatever the rules ask for."""
-
-
-class Rule(Spec, frozen=True, kw_only=True):
-    """From any command of `before` to any of `after` at least `cycles`, within one unit of `level`.
-
-    cycles: timing names and whole numbers joined by + and -. window: counts from that many commands
-    back (4 for tFAW). others: holds between two units of the level instead of within one.
-    """
-
-    level: str
-    before: Commands
-    after: Commands
-    cycles: str
-    window: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
-    others: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _one_of("level", self.level, LEVELS)
-        for command in (*self.before, *self.after):
-            _one_of("before and after", command, COMMANDS)
-        terms(self.cycles)
-        if {"PREA", "REF"} & {*self.before, *self.after} and self.level not in LEVELS[:2]:
-            raise ValueError(
-                f"`level` must be channel or rank for PREA and REF, got {self.level!r}"
-            )
-
-
-class Standard(Spec, frozen=True, kw_only=True):
-    """What every memory of a standard obeys, whatever its speed.
-
-    ticks_per_cycle: 2 where row commands go on both edges of the clock. bus_cycles: clock cycles
-    that a command holds its bus, 1 where not named. shared_bus: row and column commands share one
-    bus. falling_edge: commands that may start between two cycles. refresh_together: what REFP
-    refreshes, one 'bank' or the 'same_bank' of every group, or None where there is no REFP.
-    defaults: timings that a set need not name, and what stands for them. In TOML `rule_sets` names
-    shared lists of rules, to which those of the file are added.
-    """
-
-    name: str
-    rank_level: str
-    ticks_per_cycle: Ticks = 1
-    bus_cycles: dict[str, Annotated[float, msgspec.Meta(ge=0.5, le=4)]] = msgspec.field(
-        default_factory=dict
-    )
-    shared_bus: bool
-    falling_edge: tuple[str, ...] = ()
-    refresh_together: str | None = None
-    rules: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=1000)]
-    defaults: Annotated[dict[str, str], msgspec.Meta(max_length=100)] = msgspec.field(
-        default_factory=dict
-    )
-    notes: str = ""
-    sources: dict[str, str] = msgspec.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _one_of("rank_level", self.rank_level, RANK_LEVELS)
-        for command in (*self.bus_cycles, *self.falling_edge):
-            _one_of("bus_cycles and falling_edge", command, COMMANDS)
-        for command, cycles in self.bus_cycles.items():
-            if cycles * self.ticks_per_cycle % 1:
-                raise ValueError(f"`bus_cycles.{command}` must be whole ticks, got {cycles}")
-        if self.refresh_together is not None:
-            _one_of("refresh_together", self.refresh_together, ("bank", "same_bank"))
-        for expression in self.defaults.values():
-            terms(expression)
-
-    @property
-    def timings(self) -> set[str]:
-        """Every name that a timing set of the standard may give."""
-        sums = (*self.defaults.values(), *(rule.cycles for rule in self.rules))
-        named = {term for each in sums for _, term in terms(each) if isinstance(term, str)}
-        return named | {*self.defaults, *NEEDED, "tREFIpb"}
-
-    def bus_ticks(self, command: str) -> int:
-        """Ticks that a command holds its bus."""
-        return int(self.bus_cycles.get(command, 1) * self.ticks_per_cycle)
 
 
 class Organisation(Spec, frozen=True, kw_only=True):
@@ -193,17 +119,10 @@ class DramTiming(Spec, frozen=True, kw_only=True):
         groups = 1 if self.standard.refresh_together == "same_bank" else part.bank_groups
         return part.stack_ids * groups * part.banks
 
-    @property
-    def every_cycle(self) -> dict[str, int]:
-        """All timings by name, with those that the standard puts in place of missing ones."""
-        named = {name: self[name] for name in self.standard.defaults}
-        refresh = {"tREFIpb": self["tREFIpb"]} if self.standard.refresh_together else {}
-        return named | refresh | self.cycles
-
     def at_clock(self, clock_hz: float) -> DramTiming:
         """The same nanoseconds at another clock, rounded up to cycles; those in `kept` stay.
 
-        tRC is at least tRAS + tRP, which rounding up may have made longer. tREFI is rounded down.
+        tRC is at least tRAS + tRP, which rounding may have made longer. tREFI is rounded down.
         """
         ratio = clock_hz / self.clock_hz
         if ratio == 1:
@@ -212,15 +131,18 @@ class DramTiming(Spec, frozen=True, kw_only=True):
             name: count if name in self.kept else math.ceil(count * ratio - 1e-9)
             for name, count in self.cycles.items()
         }
-        cycles["tREFI"] = int(self.cycles["tREFI"] * ratio + 1e-9)
+        for name in {"tREFI", "tREFIpb"} & cycles.keys():
+            cycles[name] = int(self.cycles[name] * ratio + 1e-9)
         cycles["tRC"] = max(cycles["tRC"], cycles["tRAS"] + cycles["tRP"])
+        moved = ["clock_hz", *(f"cycles.{name}" for name in cycles if name not in self.kept)]
+        source = f"derived: nanoseconds of {self.name}, rounded up"
         return msgspec.structs.replace(
             self,
             name=f"{self.name} at {clock_hz / 1e6:g} MHz",
             clock_hz=clock_hz,
             cycles=cycles,
             derived_from=self.name,
-            sources=self.sources | {"cycles": f"derived: nanoseconds of {self.name}, rounded up"},
+            sources=self.sources | dict.fromkeys(moved, source),
         )
 
 
@@ -308,8 +230,3 @@ class DramConfig(Spec, frozen=True, kw_only=True):
     @property
     def device_capacity_bytes(self) -> int:
         return self.copies * self.capacity_bytes
-
-
-def _one_of(key: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ValueError(f"`{key}` must be of {', '.join(known)}, got {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,8 @@ def dram_timing(name_or_path: str | Path) -> DramTiming:
         data["standard"] = _named(dram_standard, data["standard"], path, "standard")
     _check_cycles(data.get("cycles"), path)
     timing = build(DramTiming, data, path)
-    return msgspec.structs.replace(timing, sources=_spread(timing))
+    parts = {"cycles": timing.cycles, "organisation": timing.organisation.__struct_fields__}
+    return msgspec.structs.replace(timing, sources=_spread(timing.sources, parts))
 
 
 def dram_standard(name_or_path: str | Path) -> Standard:
@@ -100,7 +101,9 @@ def dram_standard(name_or_path: str | Path) -> Standard:
         except BadInput as fault:
             raise BadInput(fault.what, file=path, key=f"rule_sets[{i}]", value=name) from None
         rules = [*shared, *rules] if isinstance(shared, list) and isinstance(rules, list) else rules
-    return build(Standard, {**data, "rules": rules}, path)
+    standard = build(Standard, {**data, "rules": rules}, path)
+    sources = _spread(standard.sources, {"bus_cycles": standard.bus_cycles})
+    return msgspec.structs.replace(standard, sources=sources)
 
 
 def _check_cycles(cycles: Any, path: Path) -> None:
@@ -122,17 +125,15 @@ def _strings(node: Any, path: Path, key: str) -> list[str]:
     return node
 
 
-def _spread(timing: DramTiming) -> dict[str, str]:
-    """Sources, with those of `cycles` and `organisation` also at each of their figures."""
-    parts = {"cycles": timing.cycles, "organisation": timing.organisation.__struct_fields__}
+def _spread(sources: dict[str, str], parts: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Sources, with those of a part as a whole also at each of its figures."""
     each = {
-        f"{part}.{name}": timing.sources[part]
+        f"{part}.{name}": sources[part]
         for part, figures in parts.items()
-        if part in timing.sources
+        if part in sources
         for name in figures
     }
-    clock = {"clock_hz": timing.sources["cycles"]} if "cycles" in timing.sources else {}
-    return each | clock | timing.sources
+    return each | sources
 
 
 def _alone(one: AnyDevice) -> System:

@@ -9,8 +9,8 @@ class Memory(Spec, frozen=True, kw_only=True):
     """A memory as its data sheet states it.
 
     technology: 'HBM3', 'GDDR6', 'DDR4' and so on; capacity in bytes; bandwidth of all its channels
-    together, in bytes/s; `energy_j_per_byte` where a source gives one; `timing` names the timing
-    set by which the memory core simulates it.
+    together, in bytes/s; `energy_j_per_byte` where a source gives one; `timing` names the DRAM
+    config by which the memory core simulates it.
     """
 
     technology: str
