@@ -1,5 +1,8 @@
 """The compiled inner loops."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,3 +84,65 @@ class HopAnneal:
 
     def homes(self) -> NDArray[np.int32]:
         """The rank of each item now, int32 [layers, items]."""
+
+class DramSpec:
+    """One channel of a memory: what `hardware.dram_tables` makes."""
+
+    def __init__(
+        self,
+        *,
+        sizes: Sequence[int],
+        ticks_per_cycle: int,
+        shared_bus: bool,
+        rising: Sequence[bool],
+        rules: NDArray[np.int32],
+        read_ticks: int,
+        write_ticks: int,
+        refresh_ticks: int,
+        refresh_bank_ticks: int,
+        refresh_together: int,
+    ) -> None: ...
+
+class DramPolicy:
+    """What the controller of a channel does; `simulator.memory.run.engine_policy` makes one.
+
+    scheduler: 0 first-ready, 1 fr-fcfs, 2 fcfs; row_policy: 0 open, 1 closed, 2 timeout; refresh: 0
+    all banks, 1 bank by bank, 2 off; capacity: of a read queue, of a write queue.
+    """
+
+    def __init__(
+        self,
+        *,
+        scheduler: int,
+        row_policy: int,
+        refresh: int,
+        queue_per_rank: bool,
+        capacity: Sequence[int],
+        drain_from: int,
+        drain_to: int,
+        most_hits: int,
+        timeout_ticks: int,
+    ) -> None: ...
+
+def dram_run(
+    spec: DramSpec,
+    policy: DramPolicy,
+    arrival: NDArray[np.int64],
+    write: NDArray[np.bool_],
+    channel: NDArray[np.int32],
+    bank: NDArray[np.int32],
+    row: NDArray[np.int32],
+    column: NDArray[np.int32],
+    *,
+    channels: int,
+    in_order: bool,
+    threads: int,
+    record: bool,
+    ticking: bool,
+) -> dict[str, Any]:
+    """Serves the requests `[n]` (ticks, in order of arrival) and says what was done.
+
+    Returns accepted, issue (-1: served by a queued write) and finish, int64 [n] ticks; counts
+    int64 [channels, 9]; forwarded, coalesced, last_data, largest_refresh_gap; with `record` also
+    tick, channel, command, bank and row of every command, channel by channel.
+    """

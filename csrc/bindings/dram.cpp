@@ -27,10 +27,11 @@ Spec make_spec(const std::array<int, 4>& sizes, int ticks_per_cycle, bool shared
   Spec spec;
   std::int64_t banks = 1;
   for (const int size : sizes) {
-    demand(size > 0 && size <= MOST_BANKS, "sizes must lie in 1..256");
+    demand(size > 0 && size <= MOST_BANKS && (size & (size - 1)) == 0,
+           "sizes must be powers of two up to 128");
     banks *= size;
   }
-  demand(banks <= MOST_BANKS, "a channel has at most 256 banks");
+  demand(banks <= MOST_BANKS, "a channel has at most 128 banks");
   demand(ticks_per_cycle == 1 || ticks_per_cycle == 2, "a cycle has 1 or 2 ticks");
   demand(read_ticks > 0 && write_ticks > 0, "data follow a command after at least one tick");
   demand(refresh_ticks > 1 && refresh_bank_ticks >= 0, "refreshes are at least 2 ticks apart");
@@ -61,7 +62,7 @@ Spec make_spec(const std::array<int, 4>& sizes, int ticks_per_cycle, bool shared
     const bool others = r(i, 5) != 0;
     demand(!others || (level > CHANNEL && window == 1),
            "a rule between siblings stands below the channel and has no window");
-    (others ? spec.others : spec.rules)[level][before].push_back({after, window, ticks});
+    spec.add(before, {level, after, window, others, ticks});
   }
   return spec;
 }

@@ -16,11 +16,9 @@ class BankSet {
     else word_[bank >> 6] &= ~bit;
   }
   bool has(int bank) const { return word_[bank >> 6] >> (bank & 63) & 1; }
-  bool empty() const { return !(word_[0] | word_[1] | word_[2] | word_[3]); }
+  bool empty() const { return !(word_[0] | word_[1]); }
   int first() const {
-    int w = 0;
-    while (!word_[w]) ++w;
-    return w * 64 + __builtin_ctzll(word_[w]);
+    return word_[0] ? __builtin_ctzll(word_[0]) : 64 + __builtin_ctzll(word_[1]);
   }
 
   BankSet without(const BankSet& other) const {
@@ -48,6 +46,7 @@ class BankSet {
 
  private:
   static constexpr int WORDS = MOST_BANKS / 64;
+  static_assert(WORDS == 2);
   std::array<std::uint64_t, WORDS> word_{};
 };
 

@@ -9,20 +9,19 @@ Channel::Channel(const Spec& spec, const Policy& policy, Outcome outcome, bool r
       policy_(policy),
       outcome_(outcome),
       recording_(record),
-      timing_(spec),
+      timing_(spec, policy.commands()),
       queues_(spec, policy),
       banks_(spec.nodes[BANK]),
-      queue_banks_(queues_.count()),
       draining_(queues_.count(), 0),
       pending_(queues_.count()),
       last_refresh_(spec.nodes[RANK], 0) {
-  for (int b = 0; b < spec.nodes[BANK]; ++b) queue_banks_[queues_.queue_of(b)].put(b, true);
   refresh_due_ = policy.refresh == Refresh::OFF        ? NEVER
                  : policy.refresh == Refresh::ALL_BANK ? spec.refresh_ticks - 1
                                                        : spec.refresh_bank_ticks - 1;
 }
 
 bool Channel::offer(const Request& request, Tick t) {
+  if (full(request) && !queues_.waiting(queues_.queue_of(request.bank), true)) return false;
   if (queues_.holds_write_to(request)) {  // the read gets its data; the write replaces it
     outcome_.accepted[request.id] = t;
     outcome_.issue[request.id] = -1;
@@ -32,22 +31,22 @@ bool Channel::offer(const Request& request, Tick t) {
   }
   if (full(request)) return false;
   const int e = queues_.add(request, t);
+  settled_ = false;
   outcome_.accepted[request.id] = t;
   Bank& bank = banks_[request.bank];
   int& first = bank.row == request.row ? bank.hit[request.write] : bank.miss[request.write];
   if (bank.row != NONE && first == NONE) first = e;
   file(request.bank);
-  stale_.fill(true);
+  if (first == e || bank.row == NONE)
+    for (const Slot slot : {COLUMN_BUS, ROW_BUS, SHARED_BUS})
+      look_again(slot, COMMANDS, request.bank, now_ + 1);
   return true;
 }
 
 bool Channel::step(Tick limit) {
   if (now_ + 1 >= limit) return false;
   Tick next = next_event();
-  if (next > now_ + 1 && settle()) {  // nothing happens at the next tick, so queues turn there
-    stale_.fill(true);
-    next = next_event();
-  }
+  if (next > now_ + 1 && settle()) next = next_event();  // queues turn at a tick without commands
   if (next >= limit) {
     now_ = limit - 1;
     return false;
@@ -87,11 +86,21 @@ void Channel::tick(Tick t) {
 void Channel::try_slot(Slot slot, Tick t) {
   refresh_best(slot, t);
   const bool owner_goes = best_[slot].time == t && best_[slot].turn == OWNED;
-  if (!owner_goes && settle()) {
-    stale_.fill(true);
-    refresh_best(slot, t);
-  }
-  if (best_[slot].time == t) start(best_[slot], t);
+  if (!owner_goes && settle()) refresh_best(slot, t);
+  if (best_[slot].time == t) start(best_[slot], slot, t);
+}
+
+// After command c at this bank, or a request for it: what may start next, where that has changed.
+// Commands only delay others, so the best one stays so unless it was delayed itself.
+void Channel::look_again(Slot slot, Command c, int bank, Tick from) {
+  if (stale_[slot]) return;
+  const Candidate& best = best_[slot];
+  const bool simple = policy_.scheduler != Scheduler::IN_ORDER &&
+                      policy_.row_policy != RowPolicy::TIMEOUT && held_.empty();
+  if (!simple || best.bank == bank || (c != COMMANDS && spec_->reaches[c][best.command]))
+    stale_[slot] = true;
+  else
+    look_at_bank(best_[slot], slot, bank, from);
 }
 
 void Channel::begin_refreshes() {
@@ -117,17 +126,21 @@ void Channel::begin_refreshes() {
 // Banks that wait for a refresh take no new commands; FIRST_READY stops their whole queue.
 void Channel::hold() {
   held_ = {};
-  for (int q = 0; q < queues_.count(); ++q) {
-    if (pending_[q].empty()) continue;
-    if (policy_.scheduler == Scheduler::FIRST_READY) held_ = held_.either(queue_banks_[q]);
-    for (const Unit& unit : pending_[q]) held_ = held_.either(unit.banks);
-  }
-  stale_.fill(true);
+  pendings_ = 0;
+  settled_ = false;
+  for (int b = 0; b < spec_->nodes[BANK]; ++b)
+    if (policy_.scheduler == Scheduler::FIRST_READY && !pending_[queues_.queue_of(b)].empty())
+      held_.put(b, true);
+  for (const auto& waiting : pending_)
+    for (const Unit& unit : waiting) {
+      held_ = held_.either(unit.banks);
+      ++pendings_;
+    }
+  file_all();
 }
 
-void Channel::start(const Candidate& best, Tick t) {
+void Channel::start(const Candidate& best, Slot slot, Tick t) {
   const Candidate chosen = best;
-  stale_.fill(true);
   switch (chosen.command) {
     case ACT:
       open(chosen, t);
@@ -147,6 +160,9 @@ void Channel::start(const Candidate& best, Tick t) {
     default:
       access(chosen, t);
   }
+  stale_[slot] = true;
+  if (slot == COLUMN_BUS) look_again(ROW_BUS, chosen.command, chosen.bank, t);
+  if (slot == ROW_BUS) look_again(COLUMN_BUS, chosen.command, chosen.bank, t + 1);
 }
 
 void Channel::note(Command c, int bank, int row, Tick t) {
@@ -157,15 +173,17 @@ void Channel::note(Command c, int bank, int row, Tick t) {
 
 void Channel::open(const Candidate& chosen, Tick t) {
   Bank& bank = banks_[chosen.bank];
-  const int row = queues_[chosen.entry].request.row;
+  const int entry = queues_.first_of(chosen.bank, draining_[queues_.queue_of(chosen.bank)]);
+  const int row = queues_[entry].request.row;
   note(ACT, chosen.bank, row, t);
   bank.row = row;
   bank.passed = 0;
   bank.last_column = t;
   open_.put(chosen.bank, true);
   if (policy_.scheduler == Scheduler::FIRST_READY) {
-    queues_.take(chosen.entry);
-    bank.owner = chosen.entry;
+    queues_.take(entry);
+    settled_ = false;
+    bank.owner = entry;
     bank.owned = owners_++;
     owned_.put(chosen.bank, true);
   }
@@ -178,22 +196,23 @@ void Channel::open(const Candidate& chosen, Tick t) {
 
 void Channel::access(const Candidate& chosen, Tick t) {
   Bank& bank = banks_[chosen.bank];
-  const Entry& entry = queues_[chosen.entry];
-  const bool kind = entry.request.write;
-  if (bank.owner == chosen.entry) {
+  const bool kind = chosen.command == WR;
+  const int served = chosen.turn == OWNED ? bank.owner : bank.hit[kind];
+  const Entry& entry = queues_[served];
+  if (chosen.turn == OWNED) {
     bank.owner = NONE;
     owned_.put(chosen.bank, false);
   } else {
     if (bank.miss[kind] != NONE && queues_[bank.miss[kind]].order < entry.order) ++bank.passed;
-    if (bank.hit[kind] == chosen.entry)
-      bank.hit[kind] = queues_.find(entry.bank_next, bank.row, true);
-    queues_.take(chosen.entry);
+    bank.hit[kind] = queues_.find(entry.bank_next, bank.row, true);
+    queues_.take(served);
+    settled_ = false;
   }
   Command c = chosen.command;
   const bool last = bank.hit[0] == NONE && bank.hit[1] == NONE && bank.owner == NONE;
   const Command closing = kind ? WRA : RDA;
   if (policy_.row_policy == RowPolicy::CLOSED && last &&
-      timing_.earliest(closing, chosen.bank) <= t)
+      timing_.earliest(closing, chosen.bank, t) == t)
     c = closing;
   note(c, chosen.bank, NONE, t);
   bank.last_column = t;
@@ -201,7 +220,7 @@ void Channel::access(const Candidate& chosen, Tick t) {
   outcome_.issue[entry.request.id] = t;
   outcome_.finish[entry.request.id] = done;
   totals_.last_data = std::max(totals_.last_data, done);
-  queues_.release(chosen.entry);
+  queues_.release(served);
   if (c == closing) close(chosen.bank);
   else file(chosen.bank);
 }
@@ -223,20 +242,10 @@ void Channel::refreshed(const Candidate& chosen, Tick t) {
     unit.banks.each([&](int b) {
       if (b != unit.first) timing_.start(REFP, b, t);
     });
-  Tick& last = last_refresh_[spec_->node_of[chosen.bank][RANK]];
+  Tick& last = last_refresh_[spec_->rank_of(chosen.bank)];
   totals_.largest_refresh_gap = std::max(totals_.largest_refresh_gap, t - last);
   last = t;
   hold();
-}
-
-// Puts a bank where its waiting requests belong.
-void Channel::file(int b) {
-  const Bank& bank = banks_[b];
-  for (int kind = 0; kind < 2; ++kind) {
-    hits_[kind].put(b, bank.hit[kind] != NONE);
-    misses_[kind].put(b, bank.miss[kind] != NONE);
-    closed_[kind].put(b, bank.row == NONE && queues_.first_of(b, kind) != NONE);
-  }
 }
 
 }  // namespace moesaic::dram

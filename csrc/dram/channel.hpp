@@ -16,7 +16,6 @@ struct Candidate {
   std::int64_t key = 0, tie = 0;
   Command command = ACT;
   int bank = 0;
-  int entry = NONE;
 
   bool before(const Candidate& other) const {
     if (time != other.time) return time < other.time;
@@ -45,6 +44,7 @@ class Channel {
 
  private:
   enum Slot { COLUMN_BUS, ROW_BUS, SHARED_BUS };
+  using Orders = std::array<std::int64_t, MOST_BANKS>;
   enum Turn { OWNED, REFRESHES, HITS, ROWS, IDLE_ROWS };
 
   struct Bank {
@@ -63,15 +63,21 @@ class Channel {
 
   // scheduler.cpp
   Candidate look(Slot slot, Tick from) const;
-  void look_at_hits(Candidate& best, int queue, Tick from) const;
-  void look_at_rows(Candidate& best, int queue, Tick from) const;
-  void look_at_oldest(Candidate& best, int queue, Slot slot, Tick from) const;
+  void look_at_bank(Candidate& best, Slot slot, int bank, Tick from) const;
+  void look_at_oldest(Candidate& best, Slot slot, Tick from) const;
   void look_at_idle_rows(Candidate& best, Tick from) const;
   Candidate refresh_of(const Unit& unit, Tick from) const;
-  Candidate column_of(int entry, Turn turn, Tick from) const;
-  Candidate row_command_of(int entry, Tick from) const;
+  Candidate owned_of(int bank, Tick from) const;
+  void weigh(Candidate& best, Command command, Turn turn, std::int64_t key, int bank,
+             Tick from) const;
+  template <class CommandOf>
+  void weigh_all(Candidate& best, const BankSet& banks, CommandOf command_of, Turn turn,
+                 const Orders& orders, Tick from) const;
   bool keeps_row(const Bank& bank, bool kind) const;
-  bool settle();
+  void file(int bank);
+  void file_all();
+  bool settle() { return !settled_ && turn_queues(); }
+  bool turn_queues();
 
   // channel.cpp
   void tick(Tick t);
@@ -80,12 +86,12 @@ class Channel {
   void refresh_best(Slot slot, Tick from);
   void begin_refreshes();
   void hold();
-  void start(const Candidate& chosen, Tick t);
+  void start(const Candidate& chosen, Slot slot, Tick t);
+  void look_again(Slot slot, Command c, int bank, Tick from);
   void open(const Candidate& chosen, Tick t);
   void access(const Candidate& chosen, Tick t);
   void close(int bank);
   void refreshed(const Candidate& chosen, Tick t);
-  void file(int bank);
   void note(Command c, int bank, int row, Tick t);
 
   const Spec* spec_;
@@ -95,13 +101,18 @@ class Channel {
   Timing timing_;
   Queues queues_;
   std::vector<Bank> banks_;
-  std::vector<BankSet> queue_banks_;
   BankSet open_, owned_, held_;
-  std::array<BankSet, 2> hits_, misses_, closed_;  // banks by what their waiting requests need
+  // The banks whose waiting requests may be served by a column command, an ACT, a PRE next, and the
+  // order of the oldest of those requests; kept by `file`.
+  BankSet columns_, acts_, pres_;
+  std::array<Command, MOST_BANKS> column_command_;
+  Orders column_order_, row_order_;
   std::vector<char> draining_;                     // a queue serves its writes
   std::vector<std::deque<Unit>> pending_;          // refreshes that wait, by queue
+  int pendings_ = 0;                               // in all queues
   std::array<Candidate, 3> best_;
   std::array<bool, 3> stale_{true, true, true};
+  bool settled_ = false;  // the queues have turned since their lengths last changed
   Tick now_ = -1, refresh_due_;
   int refresh_turn_ = 0;
   std::int64_t owners_ = 0;

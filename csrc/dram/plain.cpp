@@ -9,7 +9,7 @@ PlainChannel::PlainChannel(const Spec& spec, const Policy& policy, Outcome outco
       policy_(policy),
       outcome_(outcome),
       recording_(record),
-      timing_(spec),
+      timing_(spec, policy.commands()),
       banks_(spec.nodes[BANK]),
       queues_(policy.queue_per_rank ? spec.nodes[RANK] : 1),
       last_refresh_(spec.nodes[RANK], 0) {
@@ -125,7 +125,7 @@ bool PlainChannel::serve_refresh(Queue& queue, Bus bus, Tick t) {
   start(c, unit.front(), -1, t);
   if (!whole)
     for (int b : unit) timing_.start(c, b, t);
-  Tick& last = last_refresh_[spec_->node_of[unit.front()][RANK]];
+  Tick& last = last_refresh_[spec_->rank_of(unit.front())];
   totals_.largest_refresh_gap = std::max(totals_.largest_refresh_gap, t - last);
   last = t;
   queue.refreshes.pop_front();

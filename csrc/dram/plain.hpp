@@ -46,11 +46,11 @@ class PlainChannel {
   };
   enum Bus { COLUMN, ROW, EITHER };
 
-  int queue_of(int bank) const { return policy_.queue_per_rank ? spec_->node_of[bank][RANK] : 0; }
+  int queue_of(int bank) const { return policy_.queue_per_rank ? spec_->rank_of(bank) : 0; }
   Queue& queue_with(int bank) { return queues_[queue_of(bank)]; }
   bool on_bus(Command c, Bus bus) const;
   bool may_start(Command c, int bank, Tick t) const {
-    return timing_.earliest(c, bank) <= t && timing_.on_edge(c, t) == t;
+    return timing_.earliest(c, bank, t) == t;
   }
   Command needs(const Waiting& w) const;
   bool held(int bank) const;

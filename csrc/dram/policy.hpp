@@ -26,6 +26,12 @@ struct Policy {
   int drain_from, drain_to;        // writes go first from so many waiting, until so few wait
   int most_hits;                   // row hits that may pass an older request of their bank; 0: any
   Tick timeout_ticks;              // an idle row is closed after so long
+
+  // The commands that this controller ever starts.
+  std::array<bool, COMMANDS> commands() const {
+    const bool whole = refresh == Refresh::ALL_BANK, closes = row_policy == RowPolicy::CLOSED;
+    return {true, true, whole, true, true, closes, closes, whole, refresh == Refresh::PER_BANK};
+  }
 };
 
 struct Request {

@@ -7,7 +7,7 @@ Queues::Queues(const Spec& spec, const Policy& policy)
       lists_(policy.queue_per_rank ? spec.nodes[RANK] : 1),
       banks_(spec.nodes[BANK]) {
   for (int bank = 0; bank < spec.nodes[BANK]; ++bank)
-    queue_of_[bank] = policy.queue_per_rank ? spec.node_of[bank][RANK] : std::int16_t{0};
+    queue_of_[bank] = policy.queue_per_rank ? static_cast<std::int16_t>(spec.rank_of(bank)) : std::int16_t{0};
 }
 
 bool Queues::holds_write_to(const Request& request) const {

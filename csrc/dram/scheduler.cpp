@@ -3,71 +3,101 @@
 
 namespace moesaic::dram {
 
+// Takes a command as the best one if it goes before it.
+inline void Channel::weigh(Candidate& best, Command command, Turn turn, std::int64_t key, int bank,
+                           Tick from) const {
+  const Tick time = timing_.earliest(command, bank, from);
+  if (time > best.time) return;
+  const Candidate c{time, turn, key, 0, command, bank};
+  if (c.before(best)) best = c;
+}
+
+// The same over many banks: first the earliest time, then the oldest request that has it. What comes
+// next is hard to foresee, so neither pass branches on it.
+template <class CommandOf>
+inline void Channel::weigh_all(Candidate& best, const BankSet& banks, CommandOf command_of,
+                               Turn turn, const Orders& orders, Tick from) const {
+  std::array<Tick, MOST_BANKS> times;
+  std::array<std::uint8_t, MOST_BANKS> which;
+  int count = 0;
+  Tick soonest = NEVER;
+  banks.each([&](int b) {
+    const Tick t = timing_.earliest(command_of(b), b, from);
+    times[count] = t;
+    which[count++] = static_cast<std::uint8_t>(b);
+    soonest = std::min(soonest, t);
+  });
+  if (soonest > best.time || count == 0) return;
+  std::int64_t oldest = INT64_MAX;
+  int chosen = 0;
+  for (int i = 0; i < count; ++i) {
+    const std::int64_t order = times[i] == soonest ? orders[which[i]] : INT64_MAX;
+    chosen = order < oldest ? which[i] : chosen;
+    oldest = std::min(oldest, order);
+  }
+  const Candidate c{soonest, turn, oldest, 0, command_of(chosen), chosen};
+  if (c.before(best)) best = c;
+}
+
 Candidate Channel::look(Slot slot, Tick from) const {
   Candidate best;
-  const auto consider = [&](const Candidate& c) {
-    if (c.before(best)) best = c;
-  };
-  if (slot != ROW_BUS)
-    owned_.each([&](int b) { consider(column_of(banks_[b].owner, OWNED, from)); });
-  for (int q = 0; q < queues_.count(); ++q) {
-    if (!pending_[q].empty() && slot != COLUMN_BUS) consider(refresh_of(pending_[q].front(), from));
-    if (policy_.scheduler == Scheduler::IN_ORDER) {
-      look_at_oldest(best, q, slot, from);
-      continue;
-    }
-    if (slot != ROW_BUS) look_at_hits(best, q, from);
-    if (slot != COLUMN_BUS) look_at_rows(best, q, from);
+  if (pendings_ && slot != COLUMN_BUS)
+    for (const auto& waiting : pending_)
+      if (!waiting.empty()) {
+        const Candidate c = refresh_of(waiting.front(), from);
+        if (c.before(best)) best = c;
+      }
+  const Turn rows = policy_.scheduler == Scheduler::ROW_HIT_FIRST ? ROWS : HITS;
+  if (slot != ROW_BUS) {
+    owned_.each([&](int b) {
+      const Candidate c = owned_of(b, from);
+      if (c.before(best)) best = c;
+    });
+    weigh_all(best, columns_, [&](int b) { return column_command_[b]; }, HITS, column_order_, from);
   }
+  if (slot != COLUMN_BUS) {
+    weigh_all(best, acts_, [](int) { return ACT; }, rows, row_order_, from);
+    weigh_all(best, pres_, [](int) { return PRE; }, rows, row_order_, from);
+  }
+  if (policy_.scheduler == Scheduler::IN_ORDER) look_at_oldest(best, slot, from);
   if (policy_.row_policy == RowPolicy::TIMEOUT && slot != COLUMN_BUS) look_at_idle_rows(best, from);
   return best;
 }
 
-void Channel::look_at_hits(Candidate& best, int queue, Tick from) const {
-  const bool kind = draining_[queue];
-  hits_[kind].both(queue_banks_[queue]).without(held_).each([&](int b) {
-    const Bank& bank = banks_[b];
-    if (!keeps_row(bank, kind)) return;
-    const Candidate c = column_of(bank.hit[kind], HITS, from);
-    if (c.before(best)) best = c;
-  });
+// The same of one bank alone.
+void Channel::look_at_bank(Candidate& best, Slot slot, int b, Tick from) const {
+  const Turn rows = policy_.scheduler == Scheduler::ROW_HIT_FIRST ? ROWS : HITS;
+  if (slot != ROW_BUS) {
+    if (owned_.has(b)) {
+      const Candidate c = owned_of(b, from);
+      if (c.before(best)) best = c;
+    }
+    if (columns_.has(b)) weigh(best, column_command_[b], HITS, column_order_[b], b, from);
+  }
+  if (slot == COLUMN_BUS) return;
+  if (acts_.has(b)) weigh(best, ACT, rows, row_order_[b], b, from);
+  if (pres_.has(b)) weigh(best, PRE, rows, row_order_[b], b, from);
 }
 
-void Channel::look_at_rows(Candidate& best, int queue, Tick from) const {
-  const bool kind = draining_[queue];
-  const BankSet free = queue_banks_[queue].without(held_);
-  closed_[kind].both(free).each([&](int b) {
-    const Candidate c = row_command_of(queues_.first_of(b, kind), from);
-    if (c.before(best)) best = c;
-  });
-  misses_[kind].both(free).without(owned_).each([&](int b) {
-    const Bank& bank = banks_[b];
-    if (policy_.scheduler == Scheduler::ROW_HIT_FIRST && keeps_row(bank, kind)) return;
-    const Candidate c = row_command_of(bank.miss[kind], from);
-    if (c.before(best)) best = c;
-  });
-}
-
-// FCFS: the oldest request of the queue alone, whatever it needs next.
-void Channel::look_at_oldest(Candidate& best, int queue, Slot slot, Tick from) const {
-  const int e = queues_.oldest(queue, draining_[queue]);
-  if (e == NONE || held_.has(queues_[e].request.bank)) return;
-  const bool hit = banks_[queues_[e].request.bank].row == queues_[e].request.row;
-  if (slot == (hit ? ROW_BUS : COLUMN_BUS)) return;
-  const Candidate c = hit ? column_of(e, HITS, from) : row_command_of(e, from);
-  if (c.before(best)) best = c;
+// FCFS: the oldest request of each queue alone, whatever it needs next.
+void Channel::look_at_oldest(Candidate& best, Slot slot, Tick from) const {
+  for (int q = 0; q < queues_.count(); ++q) {
+    const int e = queues_.oldest(q, draining_[q]);
+    if (e == NONE || held_.has(queues_[e].request.bank)) continue;
+    const Request& request = queues_[e].request;
+    const int row = banks_[request.bank].row;
+    const bool hit = row == request.row;
+    if (slot == (hit ? ROW_BUS : COLUMN_BUS)) continue;
+    const Command command = hit ? (request.write ? WR : RD) : row == NONE ? ACT : PRE;
+    weigh(best, command, HITS, queues_[e].order, request.bank, from);
+  }
 }
 
 void Channel::look_at_idle_rows(Candidate& best, Tick from) const {
-  open_.without(held_).without(owned_).without(hits_[0]).without(hits_[1]).each([&](int b) {
-    Candidate c;
-    const Tick idle = std::max(from, banks_[b].last_column + policy_.timeout_ticks);
-    c.time = timing_.on_edge(PRE, std::max(idle, timing_.earliest(PRE, b)));
-    c.turn = IDLE_ROWS;
-    c.key = b;
-    c.command = PRE;
-    c.bank = b;
-    if (c.before(best)) best = c;
+  open_.without(held_).without(owned_).each([&](int b) {
+    if (banks_[b].hit[0] != NONE || banks_[b].hit[1] != NONE) return;
+    weigh(best, PRE, IDLE_ROWS, b, b,
+          std::max(from, banks_[b].last_column + policy_.timeout_ticks));
   });
 }
 
@@ -87,39 +117,16 @@ Candidate Channel::refresh_of(const Unit& unit, Tick from) const {
     c.bank = open.first();
     if (owned_.has(c.bank)) return c;
   }
-  c.time = from;
+  c.time = timing_.earliest(c.command, c.bank, from);
   if (c.command == REFP)
-    unit.banks.each([&](int b) { c.time = std::max(c.time, timing_.earliest(REFP, b)); });
-  else
-    c.time = std::max(c.time, timing_.earliest(c.command, c.bank));
-  c.time = timing_.on_edge(c.command, c.time);
+    unit.banks.each([&](int b) { c.time = timing_.earliest(REFP, b, c.time); });
   return c;
 }
 
-Candidate Channel::column_of(int entry, Turn turn, Tick from) const {
-  const Entry& e = queues_[entry];
-  Candidate c;
-  c.turn = turn;
-  c.key = turn == OWNED ? e.accepted : e.order;
-  c.tie = turn == OWNED ? banks_[e.request.bank].owned : 0;
-  c.command = e.request.write ? WR : RD;
-  c.bank = e.request.bank;
-  c.entry = entry;
-  c.time = timing_.on_edge(c.command, std::max(from, timing_.earliest(c.command, c.bank)));
-  return c;
-}
-
-// The ACT or PRE that an entry needs before its column command.
-Candidate Channel::row_command_of(int entry, Tick from) const {
-  const Entry& e = queues_[entry];
-  Candidate c;
-  c.turn = policy_.scheduler == Scheduler::ROW_HIT_FIRST ? ROWS : HITS;
-  c.key = e.order;
-  c.bank = e.request.bank;
-  c.command = banks_[c.bank].row == NONE ? ACT : PRE;
-  c.entry = entry;
-  c.time = timing_.on_edge(c.command, std::max(from, timing_.earliest(c.command, c.bank)));
-  return c;
+Candidate Channel::owned_of(int b, Tick from) const {
+  const Entry& e = queues_[banks_[b].owner];
+  const Command command = e.request.write ? WR : RD;
+  return {timing_.earliest(command, b, from), OWNED, e.accepted, banks_[b].owned, command, b};
 }
 
 // Whether a bank goes on serving its open row: requests wait for it, and not too many of them have
@@ -131,8 +138,30 @@ bool Channel::keeps_row(const Bank& bank, bool kind) const {
   return queues_[bank.hit[kind]].order < queues_[bank.miss[kind]].order;
 }
 
+// What a bank's waiting requests of the kind that its queue serves may be given next.
+void Channel::file(int b) {
+  const Bank& bank = banks_[b];
+  const bool kind = draining_[queues_.queue_of(b)];
+  const bool free = policy_.scheduler != Scheduler::IN_ORDER && !held_.has(b);
+  const bool keeps = keeps_row(bank, kind);
+  const bool waits = policy_.scheduler == Scheduler::ROW_HIT_FIRST ? keeps : bank.owner != NONE;
+  const int first = bank.row == NONE ? queues_.first_of(b, kind) : bank.miss[kind];
+  columns_.put(b, free && keeps);
+  acts_.put(b, free && bank.row == NONE && first != NONE);
+  pres_.put(b, free && bank.row != NONE && first != NONE && !waits);
+  column_command_[b] = kind ? WR : RD;
+  if (keeps) column_order_[b] = queues_[bank.hit[kind]].order;
+  if (first != NONE) row_order_[b] = queues_[first].order;
+}
+
+void Channel::file_all() {
+  for (int b = 0; b < spec_->nodes[BANK]; ++b) file(b);
+  stale_.fill(true);
+}
+
 // Each queue turns to its writes when many wait or no read does, and back when few do.
-bool Channel::settle() {
+bool Channel::turn_queues() {
+  settled_ = true;
   bool turned = false;
   for (int q = 0; q < queues_.count(); ++q) {
     if (!pending_[q].empty()) continue;
@@ -142,6 +171,7 @@ bool Channel::settle() {
     turned |= drain != static_cast<bool>(draining_[q]);
     draining_[q] = drain;
   }
+  if (turned) file_all();
   return turned;
 }
 

@@ -14,9 +14,6 @@ namespace moesaic::dram {
 
 namespace {
 
-// Requests are offered where a clock cycle starts.
-Tick on_cycle(const Spec& spec, Tick t) { return t + (t & (spec.ticks_per_cycle - 1)); }
-
 template <class C>
 void finish(std::vector<std::unique_ptr<C>>& channels) {
   Tick end = 0;
@@ -29,17 +26,16 @@ void finish(std::vector<std::unique_ptr<C>>& channels) {
 
 // A channel matters only when one of its own requests comes, so each is moved on just then.
 template <class C>
-void feed_in_order(const Spec& spec, const Trace& trace, std::vector<std::unique_ptr<C>>& channels) {
+void feed_in_order(const Trace& trace, std::vector<std::unique_ptr<C>>& channels) {
   Tick t = 0;
   for (std::int64_t i = 0; i < trace.length; ++i) {
     const Request request = trace[i];
     C& channel = *channels[trace.channel[i]];
-    t = std::max(t, on_cycle(spec, request.arrival));
+    t = std::max(t, request.arrival);
     channel.run_until(t);
     while (!channel.offer(request, t)) {
       while (channel.full(request)) channel.step(NEVER);
-      t = on_cycle(spec, channel.next_tick());
-      channel.run_until(t);
+      t = channel.next_tick();
     }
   }
 }
@@ -55,7 +51,7 @@ struct Lane {
 };
 
 template <class C>
-void feed_by_queue(const Spec& spec, const Trace& trace, C& channel, std::vector<Lane> lanes) {
+void feed_by_queue(const Trace& trace, C& channel, std::vector<Lane> lanes) {
   for (;;) {
     Tick t = NEVER;
     bool refused = false;
@@ -67,7 +63,7 @@ void feed_by_queue(const Spec& spec, const Trace& trace, C& channel, std::vector
         lane.from = std::max(lane.from, channel.next_tick());
       }
       refused |= lane.refused;
-      if (!lane.refused) t = std::min(t, on_cycle(spec, std::max(lane.from, head.arrival)));
+      if (!lane.refused) t = std::min(t, std::max(lane.from, head.arrival));
     }
     if (t == NEVER && !refused) return;
     if (refused && channel.step(t)) continue;  // it may have made room
@@ -75,7 +71,7 @@ void feed_by_queue(const Spec& spec, const Trace& trace, C& channel, std::vector
     for (Lane& lane : lanes) {
       while (!lane.done() && !lane.refused) {
         const Request head = trace[(*lane.requests)[lane.next]];
-        if (on_cycle(spec, std::max(lane.from, head.arrival)) > t) break;
+        if (std::max(lane.from, head.arrival) > t) break;
         if (channel.offer(head, t)) ++lane.next;
         else lane.refused = true;
       }
@@ -113,18 +109,18 @@ std::vector<Totals> run_on(const Spec& spec, const Policy& policy, const Trace& 
   for (int c = 0; c < channels; ++c)
     all.push_back(std::make_unique<C>(spec, policy, outcome, record));
   if (front == Front::IN_ORDER) {
-    feed_in_order(spec, trace, all);
+    feed_in_order(trace, all);
   } else {
     const int queues = policy.queue_per_rank ? spec.nodes[RANK] : 1;
     std::vector<std::vector<std::int64_t>> mine(channels * queues);
     for (std::int64_t i = 0; i < trace.length; ++i) {
-      const int queue = policy.queue_per_rank ? spec.node_of[trace.bank[i]][RANK] : 0;
+      const int queue = policy.queue_per_rank ? spec.rank_of(trace.bank[i]) : 0;
       mine[trace.channel[i] * queues + queue].push_back(i);
     }
     in_threads(channels, threads, [&](int c) {
       std::vector<Lane> lanes;
       for (int q = 0; q < queues; ++q) lanes.push_back({&mine[c * queues + q]});
-      feed_by_queue(spec, trace, *all[c], std::move(lanes));
+      feed_by_queue(trace, *all[c], std::move(lanes));
     });
   }
   finish(all);

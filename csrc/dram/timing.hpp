@@ -9,73 +9,101 @@
 
 namespace moesaic::dram {
 
+// Rules of a rank or of the channel are kept by rank, all others spread over the banks they hold for:
+// to look at a bank is then two loads, whatever the standard.
 class Timing {
  public:
-  explicit Timing(const Spec& spec) : spec_(&spec) {
-    for (int level = CHANNEL; level < LEVELS; ++level) {
-      ready_[level].resize(spec.nodes[level]);
-      for (auto& node : ready_[level]) node.fill(0);
-      for (int c = 0; c < COMMANDS; ++c) {
-        int window = 0;
-        for (const Rule& rule : spec.rules[level][c]) window = std::max(window, rule.window);
-        if (window > 1) history_[level][c].resize(spec.nodes[level], std::vector<Tick>(window, -NEVER));
-      }
+  // used: the commands that will be started or asked for; rules of others are left out.
+  Timing(const Spec& spec, const std::array<bool, COMMANDS>& used)
+      : spec_(&spec), ranks_(spec.nodes[RANK]) {
+    for (auto& rank : ranks_) rank.fill(0);
+    for (auto& banks : banks_) banks.fill(0);
+    for (int c = 0; c < COMMANDS; ++c) {
+      edge_[c] = spec.rising[c] ? spec.ticks_per_cycle - 1 : 0;
+      if (!used[c]) continue;
+      for (const Rule& rule : spec.rules[c])
+        if (used[rule.after] && !covered(rule, spec.rules[c])) add(c, rule);
     }
   }
 
-  // The earliest tick at which the command may start at this bank, edges of the clock included.
-  Tick earliest(Command c, int bank) const {
-    const auto& node = spec_->node_of[bank];
-    Tick t = std::max(ready_[CHANNEL][0][c], ready_[RANK][node[RANK]][c]);
-    if (c != PREA && c != REF) {
-      t = std::max(t, ready_[STACK][node[STACK]][c]);
-      t = std::max(t, ready_[GROUP][node[GROUP]][c]);
-      t = std::max(t, ready_[BANK][bank][c]);
-    }
-    return on_edge(c, t);
+  // The earliest tick from `from` on at which the command may start, edges of the clock included.
+  Tick earliest(Command c, int bank, Tick from = 0) const {
+    return on_edge(c, std::max(std::max(from, ranks_[spec_->rank_of(bank)][c]), banks_[c][bank]));
   }
 
-  // The first tick from t on at which the clock lets this command start.
-  Tick on_edge(Command c, Tick t) const {
-    return spec_->rising[c] ? t + (t & (spec_->ticks_per_cycle - 1)) : t;
-  }
+  Tick on_edge(Command c, Tick t) const { return t + (t & edge_[c]); }
 
   void start(Command c, int bank, Tick t) {
-    const int deepest = c == PREA || c == REF ? RANK : BANK;
-    for (int level = CHANNEL; level <= deepest; ++level) {
-      const int node = spec_->node_of[bank][level];
-      auto& ready = ready_[level][node];
-      if (!history_[level][c].empty()) remember(history_[level][c][node], t);
-      for (const Rule& rule : spec_->rules[level][c]) {
-        const Tick since = rule.window == 1 ? t : history_[level][c][node][rule.window - 1];
-        ready[rule.after] = std::max(ready[rule.after], since + rule.ticks);
-      }
-      if (!spec_->others[level][c].empty()) hold_siblings(level, c, node, t);
+    for (const auto& [after, ticks] : own_[c]) delay(banks_[after][bank], t + ticks);
+    for (const Rule& rule : wide_[c]) delay_node(rule, bank >> spec_->shift[rule.level], t + rule.ticks);
+    for (const Rule& rule : others_[c]) delay_siblings(rule, bank >> spec_->shift[rule.level], t + rule.ticks);
+    for (Window& window : windows_[c]) {
+      const int node = bank >> spec_->shift[window.rule.level];
+      Tick* const past = window.starts.data() + node * window.rule.window;
+      std::copy_backward(past, past + window.rule.window - 1, past + window.rule.window);
+      past[0] = t;
+      delay_node(window.rule, node, past[window.rule.window - 1] + window.rule.ticks);
     }
   }
 
  private:
-  static void remember(std::vector<Tick>& past, Tick t) {
-    std::copy_backward(past.begin(), past.end() - 1, past.end());
-    past[0] = t;
+  struct Own {  // a rule within one bank
+    int after;
+    Tick ticks;
+  };
+  struct Window {  // counts the last starts at each node, newest first
+    Rule rule;
+    std::vector<Tick> starts;
+  };
+
+  // Whether another rule after the same command asks for as much, for these banks and maybe more.
+  static bool covered(const Rule& rule, const std::vector<Rule>& all) {
+    return std::any_of(all.begin(), all.end(), [&](const Rule& other) {
+      const bool wider = other.level < rule.level || (other.level == rule.level && &other < &rule);
+      return !rule.others && !other.others && rule.window == 1 && other.window == 1 &&
+             other.after == rule.after &&
+             (other.ticks > rule.ticks ? other.level <= rule.level
+                                       : other.ticks == rule.ticks && wider);
+    });
   }
 
-  void hold_siblings(int level, Command c, int node, Tick t) {
-    const int siblings = spec_->banks[level - 1] / spec_->banks[level];
-    const int first = node / siblings * siblings;
-    for (int other = first; other < first + siblings; ++other) {
-      if (other == node) continue;
-      for (const Rule& rule : spec_->others[level][c]) {
-        Tick& ready = ready_[level][other][rule.after];
-        ready = std::max(ready, t + rule.ticks);
-      }
+  void add(int c, const Rule& rule) {
+    if (rule.others) others_[c].push_back(rule);
+    else if (rule.window > 1)
+      windows_[c].push_back(
+          {rule, std::vector<Tick>(static_cast<std::size_t>(spec_->nodes[rule.level]) * rule.window, -NEVER)});
+    else if (rule.level == BANK) own_[c].push_back({rule.after, rule.ticks});
+    else wide_[c].push_back(rule);
+  }
+
+  static void delay(Tick& ready, Tick until) { ready = std::max(ready, until); }
+
+  void delay_node(const Rule& rule, int node, Tick until) {
+    if (rule.level == RANK) {
+      delay(ranks_[node][rule.after], until);
+    } else if (rule.level == CHANNEL) {
+      for (auto& rank : ranks_) delay(rank[rule.after], until);
+    } else {
+      const int span = spec_->banks[rule.level];
+      Tick* const first = banks_[rule.after].data() + node * span;
+      for (int b = 0; b < span; ++b) delay(first[b], until);
     }
   }
 
+  void delay_siblings(const Rule& rule, int node, Tick until) {
+    const int siblings = spec_->nodes[rule.level] / spec_->nodes[rule.level - 1];
+    const int first = node & ~(siblings - 1);
+    for (int other = first; other < first + siblings; ++other)
+      if (other != node) delay_node(rule, other, until);
+  }
+
   const Spec* spec_;
-  std::array<std::vector<std::array<Tick, COMMANDS>>, LEVELS> ready_;
-  // Of commands that a window counts: the last starts, newest first. [level][command][node]
-  std::array<std::array<std::vector<std::vector<Tick>>, COMMANDS>, LEVELS> history_;
+  std::vector<std::array<Tick, COMMANDS>> ranks_;
+  std::array<std::array<Tick, MOST_BANKS>, COMMANDS> banks_;
+  std::array<Tick, COMMANDS> edge_;
+  std::array<std::vector<Own>, COMMANDS> own_;
+  std::array<std::vector<Rule>, COMMANDS> wide_, others_;
+  std::array<std::vector<Window>, COMMANDS> windows_;
 };
 
 }  // namespace moesaic::dram

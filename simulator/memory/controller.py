@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -17,12 +17,22 @@ RowPolicy = Literal["open", "closed", "timeout"]
 Refresh = Literal["all-bank", "per-bank", "off"]
 Front = Literal["in-order", "per-channel"]
 
+CHOICES: dict[str, tuple[str, ...]] = {
+    "scheduler": get_args(Scheduler),
+    "queue_scope": get_args(Scope),
+    "row_policy": get_args(RowPolicy),
+    "refresh": get_args(Refresh),
+    "front": get_args(Front),
+}
+"""The words that fields of a Controller take."""
+
 
 class Controller(Spec, frozen=True, kw_only=True):
     """The controller of every channel. It belongs to the experiment, not to the memory.
 
     scheduler: 'fr-fcfs' prefers row hits, then age; 'first-ready' whatever command may start now,
-    then age; 'fcfs' age alone. read_queue, write_queue: entries of each queue, of which every
+    then age; 'fcfs' age alone. most_hits: row hits that may pass an older request of their bank;
+    0: any number. read_queue, write_queue: entries of each queue, of which every
     pseudo channel (or rank) has its own, or a channel one (`queue_scope`). Writes wait until
     `write_high` of their queue is full and are then sent until `write_low` is left. row_policy:
     rows stay open, are closed with the last waiting hit, or after `timeout_cycles` without one.
@@ -31,6 +41,7 @@ class Controller(Spec, frozen=True, kw_only=True):
     """
 
     scheduler: Scheduler = "fr-fcfs"
+    most_hits: Natural = 0
     read_queue: Entries = 32
     write_queue: Entries = 32
     queue_scope: Scope = "pseudo_channel"
@@ -64,7 +75,7 @@ POLICIES: dict[str, Controller] = {
 c5b1c3a): one queue for a channel's two pseudo channels, a ready precharge before a younger hit."""
 
 
-def controller(name_or_path: str | Path) -> Controller:
+def policy(name_or_path: str | Path) -> Controller:
     """The policy of that name, or the controller in that .toml file."""
     if str(name_or_path).endswith(".toml"):
         return load(Controller, name_or_path)

@@ -1,0 +1,208 @@
+"""The memory core: requests in; cycles, bandwidth, latencies, energy and commands out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._core import DramPolicy, DramSpec, dram_run
+from ...base import BadInput
+from ...hardware.dram import COMMANDS, DramConfig
+from ...hardware.dram_tables import DramTables, dram_tables
+from .address_map import AddressMap
+from .controller import Controller
+from .requests import Requests
+
+SCHEDULERS = ("first-ready", "fr-fcfs", "fcfs")
+ROW_POLICIES = ("open", "closed", "timeout")
+REFRESHES = ("all-bank", "per-bank", "off")
+
+Cycles = NDArray[np.float64]
+
+
+class Commands(msgspec.Struct, frozen=True, eq=False):
+    """Every command that was started, by channel and in time order there; arrays `[n]`.
+
+    tick: of `ticks_per_cycle` in a clock cycle; command: index in `hardware.dram.COMMANDS`; bank:
+    flat in its channel, the first of its rank for PREA and REF; row: of an ACT, else -1.
+    """
+
+    tick: NDArray[np.int64]
+    channel: NDArray[np.int32]
+    command: NDArray[np.int8]
+    bank: NDArray[np.int32]
+    row: NDArray[np.int32]
+
+
+class DramRun(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What a memory did with its requests; everything here is simulated.
+
+    cycles: clock cycles until the last data, the cycle in which they come included. Per request, in
+    cycles `[n]`: accepted_cycles by its queue, issue_cycles of its column command (-1: served by a
+    queued write to its address), finish_cycles of its data. counts: commands started, by name.
+    """
+
+    config: DramConfig
+    controller: Controller
+    cycles: float
+    requests: Requests
+    accepted_cycles: Cycles
+    issue_cycles: Cycles
+    finish_cycles: Cycles
+    counts: dict[str, int]
+    forwarded: int
+    coalesced: int
+    largest_refresh_gap_cycles: float
+    commands: Commands | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.cycles / self.config.timing.clock_hz
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that moved over the data bus."""
+        moves = sum(self.counts[name] for name in ("RD", "WR", "RDA", "WRA"))
+        return moves * self.config.organisation.access_bytes
+
+    @property
+    def bandwidth_bytes_per_s(self) -> float:
+        return self.bytes / self.seconds if self.cycles else 0.0
+
+    @property
+    def share_of_peak(self) -> float:
+        return self.bandwidth_bytes_per_s / self.config.peak_bandwidth_bytes_per_s
+
+    @property
+    def row_hit_rate(self) -> float:
+        """1 - ACT per column command; below 0 where rows are opened twice for one request."""
+        moves = self.bytes // self.config.organisation.access_bytes
+        return 1 - self.counts["ACT"] / moves if moves else 0.0
+
+    def read_latency_cycles(self, since: str = "accepted") -> Cycles:
+        """Of every read, from its acceptance by the queue, or since its `arrival` in the trace."""
+        reads = ~self.requests.write
+        begin = self.accepted_cycles if since == "accepted" else self.requests.arrival_cycles
+        return np.asarray((self.finish_cycles - begin)[reads], np.float64)
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules of all commands whose energy a source gives; None where reads have none."""
+        energy = self.config.timing.energy
+        if energy.activate_j is None or energy.read_j is None:
+            return None
+        joules = {
+            "ACT": energy.activate_j, "RD": energy.read_j, "RDA": energy.read_j,
+            "WR": energy.write_j, "WRA": energy.write_j,
+            "REF": energy.refresh_j, "REFP": energy.refresh_bank_j,
+        }  # fmt: skip
+        return sum((joules.get(name) or 0.0) * count for name, count in self.counts.items())
+
+
+def simulate(
+    config: DramConfig,
+    controller: Controller,
+    requests: Requests,
+    *,
+    record: bool = False,
+    threads: int = 1,
+    every_tick: bool = False,
+) -> DramRun:
+    """The memory and its controllers, event by event, until every request is served.
+
+    record: keeps every command. threads: channels side by side, where each has its own door (front
+    'per-channel'); results are the same. every_tick: the plain reference, which looks at every
+    request at every tick. Raises BadInput for an address beyond the memory.
+    """
+    tables = dram_tables(config)
+    if controller.refresh == "per-bank" and not tables.refresh_bank_ticks:
+        raise BadInput(
+            f"{config.timing.standard.name} has no refresh of single banks", key="refresh"
+        )
+    at = AddressMap.parse(controller.address_map or config.address_map, config).decode(
+        requests.address
+    )
+    done = dram_run(
+        engine_spec(tables),
+        engine_policy(controller, tables.ticks_per_cycle),
+        requests.arrival_cycles * tables.ticks_per_cycle,
+        requests.write,
+        at.channel,
+        at.bank,
+        at.row,
+        at.column,
+        channels=config.channels,
+        in_order=controller.front == "in-order",
+        threads=threads,
+        record=record,
+        ticking=every_tick,
+    )
+    return _run_of(config, controller, requests, tables.ticks_per_cycle, done)
+
+
+def engine_spec(tables: DramTables) -> DramSpec:
+    """The engine's own form of a memory's tables."""
+    return DramSpec(
+        sizes=tables.sizes.tolist(),
+        ticks_per_cycle=tables.ticks_per_cycle,
+        shared_bus=tables.shared_bus,
+        rising=tables.rising.tolist(),
+        rules=tables.rules,
+        read_ticks=tables.read_ticks,
+        write_ticks=tables.write_ticks,
+        refresh_ticks=tables.refresh_ticks,
+        refresh_bank_ticks=tables.refresh_bank_ticks,
+        refresh_together=tables.refresh_together,
+    )
+
+
+def engine_policy(controller: Controller, ticks_per_cycle: int) -> DramPolicy:
+    """The engine's own form of a controller.
+
+    Writes go first from the first length above `write_high` of their queue (or a full one) until
+    the last one below `write_low`, as in Ramulator 2.1.
+    """
+    writes = controller.write_queue
+    drain_from = min(writes, math.floor(controller.write_high * writes) + 1)
+    return DramPolicy(
+        scheduler=SCHEDULERS.index(controller.scheduler),
+        row_policy=ROW_POLICIES.index(controller.row_policy),
+        refresh=REFRESHES.index(controller.refresh),
+        queue_per_rank=controller.queue_scope == "pseudo_channel",
+        capacity=[controller.read_queue, writes],
+        drain_from=drain_from,
+        drain_to=min(drain_from - 1, max(0, math.ceil(controller.write_low * writes) - 1)),
+        most_hits=controller.most_hits,
+        timeout_ticks=controller.timeout_cycles * ticks_per_cycle,
+    )
+
+
+def _run_of(
+    config: DramConfig,
+    controller: Controller,
+    requests: Requests,
+    ticks: int,
+    done: dict[str, Any],
+) -> DramRun:
+    totals = done["counts"].sum(axis=0)
+    names = ("tick", "channel", "command", "bank", "row")
+    issue = done["issue"] / ticks
+    issue[done["issue"] < 0] = -1
+    return DramRun(
+        config=config,
+        controller=controller,
+        cycles=(done["last_data"] + 1) / ticks if len(requests.write) else 0.0,
+        requests=requests,
+        accepted_cycles=done["accepted"] / ticks,
+        issue_cycles=issue,
+        finish_cycles=(done["finish"] + 1) / ticks,
+        counts={name: int(n) for name, n in zip(COMMANDS, totals, strict=True)},
+        forwarded=done["forwarded"],
+        coalesced=done["coalesced"],
+        largest_refresh_gap_cycles=done["largest_refresh_gap"] / ticks,
+        commands=Commands(*(done[name] for name in names)) if "tick" in done else None,
+    )
