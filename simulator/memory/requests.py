@@ -21,8 +21,10 @@ MOST_TEXT_BYTES = 8 * 2**30
 """Of a trace, unpacked."""
 MOST_LINE_BYTES = 256
 BLOCK_BYTES = 1 << 18
-DECIMALS, HEXES = 18, 16
-_LINE = re.compile(rb"[ \t]*(\d{1,18})[ \t]+([RrWw])[ \t]+(?:0[xX])?([0-9a-fA-F]{1,16})[ \t]*\r?")
+DECIMALS, HEXES = 16, 16
+"""Digits of a cycle and of an address."""
+MOST_CYCLES = 10**DECIMALS
+_LINE = re.compile(rb"[ \t]*(\d{1,16})[ \t]+([RrWw])[ \t]+(?:0[xX])?([0-9a-fA-F]{1,16})[ \t]*\r?")
 _KINDS = {"arrival_cycle": "int", "write": "bool", "address": "int"}
 
 
@@ -40,8 +42,6 @@ class Requests(msgspec.Struct, frozen=True, eq=False):
     def __post_init__(self) -> None:
         if not self.arrival_cycles.shape == self.write.shape == self.address.shape:
             raise BadInput("arrival_cycles, write and address must be equally long")
-        if self.arrival_cycles.size and self.arrival_cycles[0] < 0:
-            raise BadInput("must not be negative", key="request 0: arrival_cycles")
         back = np.diff(self.arrival_cycles) < 0
         if back.any():
             at = int(back.argmax()) + 1
@@ -50,6 +50,9 @@ class Requests(msgspec.Struct, frozen=True, eq=False):
                 f"{self.arrival_cycles[at]}",
                 key=f"request {at}: arrival_cycles",
             )
+        ends = self.arrival_cycles[[0, -1]].tolist() if self.arrival_cycles.size else (0, 0)
+        if ends[0] < 0 or ends[1] >= MOST_CYCLES:
+            raise BadInput(f"must lie in 0..{MOST_CYCLES - 1}", key="arrival_cycles", value=ends)
 
     @classmethod
     def of(

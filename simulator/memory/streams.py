@@ -88,21 +88,36 @@ class Runs(msgspec.Struct, frozen=True, eq=False):
     def bytes(self) -> int:
         return int(self.size.sum())
 
-    def tiles(self) -> Tiles:
-        """All tiles: round by round, and in a round reader by reader."""
+    def tiles(self, most_bytes: int | None = None) -> Tiles:
+        """The tiles in order: round by round, and in a round reader by reader.
+
+        most_bytes: only the first tiles, up to the one that completes as many bytes.
+        """
         count = -(-self.size // self.tile_bytes)
+        first, reader = _rounds(count, self.readers)
+        if most_bytes is not None:
+            count = np.clip(self._rounds_for(most_bytes, first) - first, 0, count)
         if int(count.sum()) > MOST_REQUESTS:
             raise BadInput(f"is more than {MOST_REQUESTS} tiles", key="stream")
-        first, reader = _rounds(count, self.readers)
         run = np.repeat(np.arange(count.size), count)
         nth = np.arange(run.size) - np.repeat(np.cumsum(count) - count, count)
         order = np.lexsort((reader[run], first[run] + nth))
         run, offset = run[order], nth[order] * self.tile_bytes
-        return Tiles(
+        made = Tiles(
             self.base[run] + offset.astype(np.uint64),
             np.minimum(self.size[run] - offset, self.tile_bytes),
             self.write[run],
         )
+        return made if most_bytes is None else made.until(most_bytes)
+
+    def _rounds_for(self, most_bytes: int, first: Numbers) -> int:
+        """Rounds in which at least `most_bytes` are asked for, or all; by bisection."""
+        low, high = 0, int((first + -(-self.size // self.tile_bytes)).max())
+        while low + 1 < high:
+            middle = (low + high) // 2
+            asked = np.clip((middle - first) * self.tile_bytes, 0, self.size).sum()
+            low, high = (low, middle) if asked >= most_bytes else (middle, high)
+        return high
 
     def requests(self, access_bytes: int) -> Requests:
         """Every access of every run, in order."""
@@ -138,7 +153,10 @@ def paged_kv(
     The last page of a request is read as far as it is filled. Raises BadInput where the layer keeps
     no cache or the pool is too small.
     """
-    halves, token_bytes = _kept(model)
+    kept = _kept(model)
+    if kept is None:
+        raise BadInput("keeps no cache of keys and values", key=model.name)
+    halves, token_bytes = kept
     half_bytes = round(page_tokens * token_bytes)
     page_bytes = halves * half_bytes
     pages = -(-context // page_tokens)
@@ -156,15 +174,19 @@ def paged_kv(
     return Runs.of(base.ravel(), size.ravel(), readers=readers, tile_bytes=tile_bytes)
 
 
-def _kept(model: MoEModel) -> tuple[int, float]:
+def has_cache(model: MoEModel) -> bool:
+    """Whether any layer keeps keys and values, or latents."""
+    return _kept(model) is not None
+
+
+def _kept(model: MoEModel) -> tuple[int, float] | None:
     """Of a token in the first layer with a cache: vectors stored apart, and the bytes of each."""
-    for layer in model.layers:
-        for mixer in layer.mixers:
-            if isinstance(mixer, Mla):
-                return 1, bytes_of(model.formats.kv, mixer.kv_rank + mixer.rope_dim)
-            if isinstance(mixer, Gqa) and mixer.causal and not mixer.cross:
-                return 2, bytes_of(model.formats.kv, mixer.kv_heads * mixer.head_dim)
-    raise BadInput("keeps no cache of keys and values", key=model.name)
+    for mixer in (mixer for layer in model.layers for mixer in layer.mixers):
+        if isinstance(mixer, Mla) and mixer.causal:
+            return 1, bytes_of(model.formats.kv, mixer.kv_rank + mixer.rope_dim)
+        if isinstance(mixer, Gqa) and mixer.causal and not mixer.cross:
+            return 2, bytes_of(model.formats.kv, mixer.kv_heads * mixer.head_dim)
+    return None
 
 
 def activations(model: MoEModel, *, tokens: int, start: int, readers: int, tile_bytes: int) -> Runs:

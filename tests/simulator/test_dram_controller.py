@@ -4,24 +4,24 @@ import pytest
 
 from moesaic.base import BadInput
 from moesaic.base.spec import dump
-from moesaic.simulator.memory.controller import POLICIES, Controller, controller
+from moesaic.simulator.memory.controller import POLICIES, Controller, policy
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policy_goes_to_a_file_and_back(name, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text(dump(POLICIES[name]))
-    assert controller(str(file)) == controller(name) == POLICIES[name]
+    assert policy(str(file)) == policy(name) == POLICIES[name]
 
 
 def test_the_peers_policy_shares_a_queue_and_stops_at_the_first_refusal():
-    peer = controller("ramulator")
+    peer = policy("ramulator")
     assert (peer.queue_scope, peer.front, peer.scheduler) == ("channel", "in-order", "first-ready")
 
 
 def test_a_near_miss_suggests_the_name():
     with pytest.raises(BadInput, match="did you mean ramulator"):
-        controller("ramulater")
+        policy("ramulater")
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_a_file_with_an_unknown_scheduler_names_itself(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('scheduler = "fifo"\n')
     with pytest.raises(BadInput, match=r"mine\.toml: scheduler"):
-        controller(file)
+        policy(file)

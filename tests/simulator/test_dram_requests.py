@@ -12,7 +12,7 @@ from moesaic.base import BadInput
 from moesaic.simulator.memory import requests as module
 from moesaic.simulator.memory.requests import Requests, read_requests, write_requests
 
-GRAMMAR = re.compile(r"[ \t]*(\d{1,18})[ \t]+([RrWw])[ \t]+(?:0x|0X)?([0-9a-fA-F]{1,16})[ \t]*\r?")
+GRAMMAR = re.compile(r"[ \t]*(\d{1,16})[ \t]+([RrWw])[ \t]+(?:0x|0X)?([0-9a-fA-F]{1,16})[ \t]*\r?")
 
 
 def some(count, seed=0):
@@ -109,6 +109,12 @@ def test_requests_refuse_time_that_goes_backwards():
         Requests.of([0, 32, 64], arrival_cycles=[5, 7, 6])
 
 
+@pytest.mark.parametrize("cycle", [-1, 10**16])
+def test_requests_refuse_cycles_that_the_core_cannot_count(cycle):
+    with pytest.raises(BadInput, match="must lie in"):
+        Requests.of([0], arrival_cycles=cycle)
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
@@ -117,7 +123,7 @@ def test_requests_refuse_time_that_goes_backwards():
         (b"0 R 0\n\n1 R 0\n", "line 2: must read"),
         (b"0 R 0" * 4000, "line 1: has more than"),
         (b"0 R 10000000000000000\n", "line 1: must read"),
-        (b"1000000000000000000 R 0\n", "line 1: must read"),
+        (b"10000000000000000 R 0\n", "line 1: must read"),
         (b"0 R \xff\n", "line 1: must read"),
         (gzip.compress(b"0 R 0\n")[:-4], "cannot be read"),
         (gzip.compress(b"0 R 0\n") + b"more", "cannot be read"),

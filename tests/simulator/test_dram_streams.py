@@ -25,7 +25,7 @@ MEBIBYTE = 2**20
 def slow_requests(runs, access_bytes):
     """Readers as they would be written in a loop: each takes a tile in turn, then the next run."""
     waiting = list(zip(runs.base.tolist(), runs.size.tolist(), runs.write.tolist(), strict=True))
-    held: list[tuple | None] = [None] * runs.readers
+    held: list[tuple[int, int, bool, int] | None] = [None] * runs.readers
     made = []
     while waiting or any(held):
         for reader in range(runs.readers):
@@ -66,6 +66,21 @@ def test_two_readers_alternate_tiles_of_two_experts():
 def test_tiles_are_cut_after_the_one_that_completes_the_bytes():
     tiles = Runs.of([0], 10_000, tile_bytes=1000).tiles()
     assert [tiles.until(n).size.size for n in (1, 1000, 1001, 10_000, 99_999)] == [1, 1, 2, 10, 10]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 900), min_size=1, max_size=12),
+    st.integers(1, 5),
+    st.integers(1, 300),
+    st.integers(1, 12_000),
+)
+def test_the_first_bytes_are_the_front_of_all(sizes, readers, tile_bytes, most):
+    runs = Runs.of(np.arange(len(sizes)) * 1000, sizes, readers=readers, tile_bytes=tile_bytes)
+    few, all_of_them = runs.tiles(most), runs.tiles().until(most)
+    assert np.array_equal(few.base, all_of_them.base)
+    assert np.array_equal(few.size, all_of_them.size)
+    assert int(few.size.sum()) >= min(most, runs.bytes)
 
 
 def test_an_expert_holds_three_matrices():

@@ -1,0 +1,120 @@
+"""The efficiency of expert streams over maps, queues, layouts and sizes, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from ...base import BadInput, Count, Spec
+from ...hardware.dram import DramConfig
+from .controller import Controller
+from .efficiency import Demand, Sampled, expert_bytes_stream, sampled
+from .layouts import LAYOUTS, Expert
+from .maps import maps
+
+
+class Row(Spec, frozen=True, kw_only=True):
+    """One stream on one memory; map: its name in `maps`; moved: see `Sampled`."""
+
+    config: str
+    stream: str
+    expert_bytes: Count
+    layout: str
+    readers: Count
+    tile_bytes: Count
+    map: str
+    queue: Count
+    share_of_peak: float
+    row_hit_rate: float
+    energy_j_per_bit: float | None
+    moved: float
+
+
+class Cells(Spec, frozen=True, kw_only=True):
+    """What a table goes over: every combination is one row. readers: at once; sizes in bytes."""
+
+    queues: tuple[Count, ...] = (16, 32, 64)
+    layouts: tuple[str, ...] = tuple(LAYOUTS)
+    readers: tuple[Count, ...] = (16,)
+    tile_bytes: tuple[Count, ...] = (2048,)
+
+
+def efficiency_table(
+    config: DramConfig,
+    controller: Controller,
+    experts: Mapping[str, tuple[Expert, int]],
+    cells: Cells | None = None,
+    over: Mapping[str, str] | None = None,
+) -> list[Row]:
+    """Rows for experts (name -> an expert and how many stand in a layer), over maps (name -> map;
+    those of `maps` by default). Each is computed once and kept; see `efficiency.sampled`."""
+    chosen = maps(config) if over is None else over
+    return [
+        _row(config, name, expert, queue, map_name, demand, found)
+        for name, (expert, count) in experts.items()
+        for demand in _demands(cells or Cells())
+        for runs in [expert_bytes_stream(expert, count, config, demand)]
+        for map_name, text in chosen.items()
+        for queue in (cells or Cells()).queues
+        for found in [
+            sampled(
+                config,
+                msgspec.structs.replace(
+                    controller, address_map=text, read_queue=queue, write_queue=queue
+                ),
+                runs,
+            )
+        ]
+    ]
+
+
+def _demands(cells: Cells) -> Iterator[Demand]:
+    for layout in cells.layouts:
+        for readers in cells.readers:
+            for tile_bytes in cells.tile_bytes:
+                yield Demand(layout=layout, readers=readers, tile_bytes=tile_bytes)
+
+
+def _row(
+    config: DramConfig,
+    name: str,
+    expert: Expert,
+    queue: int,
+    map_name: str,
+    demand: Demand,
+    found: Sampled,
+) -> Row:
+    return Row(
+        config=config.name,
+        stream=name,
+        expert_bytes=expert.bytes,
+        layout=demand.layout,
+        readers=demand.readers,
+        tile_bytes=demand.tile_bytes,
+        map=map_name,
+        queue=queue,
+        share_of_peak=found.share_of_peak,
+        row_hit_rate=found.row_hit_rate,
+        energy_j_per_bit=found.energy_j_per_bit,
+        moved=found.moved,
+    )
+
+
+def best_map(rows: Sequence[Row]) -> str:
+    """The map whose worst row is the best: no layout, size or queue surprises it."""
+    if not rows:
+        raise BadInput("needs rows", key="table")
+    names = dict.fromkeys(row.map for row in rows)
+    return max(names, key=lambda name: min(r.share_of_peak for r in rows if r.map == name))
+
+
+def write_table(path: str | Path, rows: Sequence[Row]) -> None:
+    """The rows as Parquet, a column a field."""
+    from ...base import parquet
+
+    names = Row.__struct_fields__
+    columns = {name: [getattr(row, name) for row in rows] for name in names}
+    about = {"evidence": "simulated", "units": "bytes; energy_j_per_bit: J/bit"}
+    parquet.write(path, columns, about)
