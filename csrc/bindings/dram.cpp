@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "doors.hpp"
+#include "dram/stream.hpp"
 #include "dram/system.hpp"
 
 namespace py = pybind11;
@@ -156,6 +157,56 @@ py::dict run_requests(const Spec& spec, const Policy& policy, const Ticks& arriv
   return out;
 }
 
+// Rows of `places` [bits, 4]: channel, bank, row, column of each bit of an address.
+AddressBits make_bits(const Ints& places, const Spec& spec, int channels, int access_shift) {
+  demand(places.ndim() == 2 && places.shape(1) == 4 && places.shape(0) <= 62,
+         "places must be [bits, 4] for at most 62 bits");
+  demand(access_shift >= 0 && access_shift < places.shape(0), "an access has bits of the address");
+  AddressBits bits{{}, access_shift};
+  const auto p = places.unchecked<2>();
+  for (py::ssize_t i = 0; i < places.shape(0); ++i) {
+    demand(p(i, 0) >= 0 && p(i, 0) < channels && p(i, 1) >= 0 && p(i, 1) < spec.nodes[BANK] &&
+               p(i, 2) >= 0 && p(i, 3) >= 0,
+           "places must lie in the memory");
+    bits.of_bit.push_back({p(i, 0), p(i, 1), p(i, 2), p(i, 3)});
+  }
+  return bits;
+}
+
+py::dict run_pieces(const Spec& spec, const Policy& policy, const Ints& places, int access_shift,
+                    const py::array_t<std::uint64_t, py::array::c_style>& base, const Ticks& size,
+                    const Flags& write, int channels, int threads, bool remember) {
+  demand(channels > 0 && channels <= 4096 && (channels & (channels - 1)) == 0 && threads > 0 &&
+             threads <= 1024,
+         "channels must be a power of two up to 4096, threads lie in 1..1024");
+  demand(policy.refresh != Refresh::PER_BANK || spec.refresh_bank_ticks > 1,
+         "this timing set has no refresh of single banks");
+  const AddressBits bits = make_bits(places, spec, channels, access_shift);
+  const std::uint64_t capacity = std::uint64_t{1} << bits.of_bit.size();
+  const py::ssize_t n = base.size();
+  demand(size.size() == n && write.size() == n, "base, size and write have one length");
+  for (py::ssize_t i = 0; i < n; ++i)
+    demand(size.data()[i] > 0 && base.data()[i] < capacity &&
+               static_cast<std::uint64_t>(size.data()[i]) <= capacity - base.data()[i],
+           "pieces must lie in the memory");
+  StreamTotals done;
+  {
+    const py::gil_scoped_release release;
+    int most = access_shift;  // a chunk gives each channel some hundred accesses
+    while ((1 << (most - access_shift)) < 256 * channels &&
+           most < static_cast<int>(bits.of_bit.size()))
+      ++most;
+    const Stream stream(bits, base.data(), size.data(), write.data(), n, most, channels,
+                        policy.queue_per_rank ? spec.nodes[RANK] : 1,
+                        policy.queue_per_rank ? spec.shift[RANK] : spec.shift[CHANNEL]);
+    done = run_stream(spec, policy, stream, channels, threads, remember);
+  }
+  py::dict out = results(done.channels, false);
+  out["segments"] = done.segments;
+  out["remembered"] = done.remembered;
+  return out;
+}
+
 }  // namespace
 
 void open_dram(py::module_& m) {
@@ -173,4 +224,7 @@ void open_dram(py::module_& m) {
         py::arg("write"), py::arg("channel"), py::arg("bank"), py::arg("row"), py::arg("column"),
         py::kw_only(), py::arg("channels"), py::arg("in_order"), py::arg("threads"),
         py::arg("record"), py::arg("ticking"));
+  m.def("dram_run_stream", &run_pieces, py::arg("spec"), py::arg("policy"), py::arg("places"),
+        py::arg("access_shift"), py::arg("base"), py::arg("size"), py::arg("write"), py::kw_only(),
+        py::arg("channels"), py::arg("threads"), py::arg("remember"));
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <utility>
 
 #include "dram/queues.hpp"
 #include "dram/timing.hpp"
@@ -24,6 +25,8 @@ struct Candidate {
   }
 };
 
+class RowNames;
+
 class Channel {
  public:
   Channel(const Spec& spec, const Policy& policy, Outcome outcome, bool record);
@@ -41,6 +44,18 @@ class Channel {
   Tick next_tick() const { return now_ + 1; }
   bool idle() const { return queues_.empty(); }
   const Totals& totals() const { return totals_; }
+
+  // memo.cpp. The state as far as it decides what follows, refreshes that are not yet due apart.
+  void describe(std::vector<std::int32_t>& key, RowNames& names) const;
+  void describe_refresh(std::vector<std::int32_t>& key) const;
+  bool refreshing() const { return pendings_ > 0; }
+  Tick refresh_due() const { return refresh_due_; }
+  int refreshes_begun() const { return refresh_turn_; }
+  // Becomes what `end` was, `by` ticks later and with the rows of here in place of those of there.
+  void become(const Channel& end, Tick by, bool refreshed, const RowNames& here,
+              const RowNames& there);
+  Totals take_totals() { return std::exchange(totals_, {}); }
+  void add_totals(const Totals& more);
 
  private:
   enum Slot { COLUMN_BUS, ROW_BUS, SHARED_BUS };

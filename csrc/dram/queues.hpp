@@ -45,6 +45,12 @@ class Queues {
   // A waiting write to the same address as this request.
   bool holds_write_to(const Request& request) const;
 
+  std::int64_t orders() const { return orders_; }
+  template <class F>
+  void each(F&& change) {
+    for (Entry& entry : pool_) change(entry);
+  }
+
   int add(const Request& request, Tick accepted);
   // Takes an entry out of its lists; it stays readable until `release`.
   void take(int entry);

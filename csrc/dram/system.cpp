@@ -1,14 +1,12 @@
 #include "dram/system.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <memory>
-#include <mutex>
-#include <thread>
 
 #include "dram/channel.hpp"
+#include "dram/feed.hpp"
 #include "dram/plain.hpp"
+#include "dram/threads.hpp"
 
 namespace moesaic::dram {
 
@@ -40,67 +38,23 @@ void feed_in_order(const Trace& trace, std::vector<std::unique_ptr<C>>& channels
   }
 }
 
-// The requests of one queue, and when the first of them may be offered next.
-struct Lane {
-  const std::vector<std::int64_t>* requests;
-  std::size_t next = 0;
+// The requests of one queue.
+class Lane {
+ public:
+  Lane(const Trace& trace, const std::vector<std::int64_t>& requests)
+      : trace_(&trace), requests_(&requests) {}
+  bool done() const { return next_ == requests_->size(); }
+  Request head() const { return (*trace_)[(*requests_)[next_]]; }
+  void pop() { ++next_; }
+
   Tick from = 0;
   bool refused = false;
 
-  bool done() const { return next == requests->size(); }
+ private:
+  const Trace* trace_;
+  const std::vector<std::int64_t>* requests_;
+  std::size_t next_ = 0;
 };
-
-template <class C>
-void feed_by_queue(const Trace& trace, C& channel, std::vector<Lane> lanes) {
-  for (;;) {
-    Tick t = NEVER;
-    bool refused = false;
-    for (Lane& lane : lanes) {
-      if (lane.done()) continue;
-      const Request head = trace[(*lane.requests)[lane.next]];
-      if (lane.refused && !channel.full(head)) {
-        lane.refused = false;
-        lane.from = std::max(lane.from, channel.next_tick());
-      }
-      refused |= lane.refused;
-      if (!lane.refused) t = std::min(t, std::max(lane.from, head.arrival));
-    }
-    if (t == NEVER && !refused) return;
-    if (refused && channel.step(t)) continue;  // it may have made room
-    channel.run_until(t);
-    for (Lane& lane : lanes) {
-      while (!lane.done() && !lane.refused) {
-        const Request head = trace[(*lane.requests)[lane.next]];
-        if (std::max(lane.from, head.arrival) > t) break;
-        if (channel.offer(head, t)) ++lane.next;
-        else lane.refused = true;
-      }
-    }
-  }
-}
-
-// Runs task(i) for every i, on so many threads; the first fault is thrown again here.
-template <class Task>
-void in_threads(int count, int threads, const Task& task) {
-  std::atomic<int> next{0};
-  std::exception_ptr fault;
-  std::mutex guard;
-  const auto work = [&] {
-    for (int i = next++; i < count; i = next++) {
-      try {
-        task(i);
-      } catch (...) {
-        const std::lock_guard<std::mutex> lock(guard);
-        if (!fault) fault = std::current_exception();
-      }
-    }
-  };
-  std::vector<std::thread> others;
-  for (int k = 1; k < std::min(threads, count); ++k) others.emplace_back(work);
-  work();
-  for (auto& thread : others) thread.join();
-  if (fault) std::rethrow_exception(fault);
-}
 
 template <class C>
 std::vector<Totals> run_on(const Spec& spec, const Policy& policy, const Trace& trace,
@@ -117,10 +71,12 @@ std::vector<Totals> run_on(const Spec& spec, const Policy& policy, const Trace& 
       const int queue = policy.queue_per_rank ? spec.rank_of(trace.bank[i]) : 0;
       mine[trace.channel[i] * queues + queue].push_back(i);
     }
-    in_threads(channels, threads, [&](int c) {
-      std::vector<Lane> lanes;
-      for (int q = 0; q < queues; ++q) lanes.push_back({&mine[c * queues + q]});
-      feed_by_queue(trace, *all[c], std::move(lanes));
+    in_threads(channels, threads, [&](const auto& next) {
+      for (int c = next(); c >= 0; c = next()) {
+        std::vector<Lane> lanes;
+        for (int q = 0; q < queues; ++q) lanes.emplace_back(trace, mine[c * queues + q]);
+        feed(*all[c], lanes, [](const auto&) { return false; });
+      }
     });
   }
   finish(all);

@@ -46,6 +46,10 @@ class Timing {
     }
   }
 
+  // All that this says about the time from `now` on, appended to a key; and the same, later.
+  void describe(std::vector<std::int32_t>& key, Tick now) const;
+  void shift(Tick by);
+
  private:
   struct Own {  // a rule within one bank
     int after;

@@ -1,0 +1,43 @@
+// Lanes of requests before the queues of a channel.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "dram/policy.hpp"
+
+namespace moesaic::dram {
+
+// Feeds a channel from its lanes until `enough(lanes)` or all are done. A lane has done(), head(),
+// pop(), the tick `from` which its head may be offered, and whether it was `refused`; it waits only
+// for its own queue.
+template <class C, class Lane, class Enough>
+void feed(C& channel, std::vector<Lane>& lanes, const Enough& enough) {
+  while (!enough(lanes)) {
+    Tick t = NEVER;
+    bool refused = false;
+    for (Lane& lane : lanes) {
+      if (lane.done()) continue;
+      const Request head = lane.head();
+      if (lane.refused && !channel.full(head)) {
+        lane.refused = false;
+        lane.from = std::max(lane.from, channel.next_tick());
+      }
+      refused |= lane.refused;
+      if (!lane.refused) t = std::min(t, std::max(lane.from, head.arrival));
+    }
+    if (t == NEVER && !refused) return;
+    if (refused && channel.step(t)) continue;  // it may have made room
+    channel.run_until(t);
+    for (Lane& lane : lanes) {
+      while (!lane.done() && !lane.refused) {
+        const Request head = lane.head();
+        if (std::max(lane.from, head.arrival) > t) break;
+        if (channel.offer(head, t)) lane.pop();
+        else lane.refused = true;
+      }
+    }
+  }
+}
+
+}  // namespace moesaic::dram

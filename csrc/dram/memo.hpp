@@ -1,0 +1,79 @@
+// What a channel does next follows from its state and from the requests to come. Where both are as
+// they were once before, up to a shift in time and other row numbers, so is all that follows: it is
+// looked up. A stream of whole rows is so served a stretch at a time, to the cycle.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "dram/channel.hpp"
+#include "dram/stream.hpp"
+
+namespace moesaic::dram {
+
+using Key = std::vector<std::int32_t>;
+
+struct KeyHash {
+  std::size_t operator()(const Key& key) const;
+};
+
+// Row numbers as small names, by bank in order of appearance: only whether two are equal matters.
+class RowNames {
+ public:
+  explicit RowNames(int banks) : rows_(banks) {}
+  int name(int bank, int row);
+  // The row that has here the name that `row` has there.
+  int same_as(const RowNames& there, int bank, int row) const;
+
+ private:
+  std::vector<std::vector<int>> rows_;
+};
+
+// Serves one channel's part of a stream, segment by segment.
+class Replayer {
+ public:
+  Replayer(const Spec& spec, const Policy& policy, const Stream& stream, int channels,
+           bool remember);
+  // `unused_` is pointed to by channels, so this stays where it is.
+  Replayer(const Replayer&) = delete;
+  Replayer& operator=(const Replayer&) = delete;
+
+  // The channel when its last request is served.
+  Channel serve(int number);
+  std::int64_t segments() const { return segments_; }
+  std::int64_t remembered() const { return remembered_; }
+
+ private:
+  struct Stop {  // of a lane, counted from the first chunk of the segment
+    std::int64_t chunk;
+    std::size_t next;
+    bool refused;
+  };
+  struct Lesson {  // a segment that was simulated, with its own totals
+    Channel end;
+    RowNames names;
+    Tick begun;
+    std::vector<Stop> lanes;
+  };
+  using Lessons = std::unordered_map<Key, Lesson, KeyHash>;
+
+  void serve_segment(Channel& channel, std::vector<StreamLane>& lanes, std::int64_t first,
+                     int number);
+  bool describe(Key& key, RowNames& names, const Channel& channel,
+                const std::vector<StreamLane>& lanes, std::int64_t first, int number) const;
+  void replay(const Lesson& lesson, bool refreshed, Channel& channel,
+              std::vector<StreamLane>& lanes, std::int64_t first, const RowNames& names);
+  void learn(Lessons& lessons, const Key& key, const RowNames& names, Tick begun,
+             const Channel& channel, const std::vector<StreamLane>& lanes, std::int64_t first);
+
+  const Spec* spec_;
+  Policy policy_;
+  const Stream* stream_;
+  bool remember_;
+  std::int64_t in_segment_;     // chunks
+  Lessons quiet_, refreshed_;   // segments without and with a refresh
+  std::int64_t segments_ = 0, remembered_ = 0;
+  Tick unused_[3]{};  // outcomes of single requests, which streams do not keep
+};
+
+}  // namespace moesaic::dram
