@@ -19,7 +19,8 @@ app = typer.Typer()
 What = Annotated[
     str,
     typer.Option(
-        help="moe, gemm, attention (several by commas), power (watts), or cpu, timed here."
+        help="moe, gemm, attention (several by commas), power (watts), cpu, timed here, or dram, "
+        "beside other simulators."
     ),
 ]
 Model = Annotated[
@@ -35,7 +36,7 @@ Model = Annotated[
 def compare(
     what: What,
     on: Annotated[
-        str, typer.Option("--on", help="Devices that were timed, by commas, or all.")
+        str, typer.Option("--on", help="Devices that were timed, or memories, by commas, or all.")
     ] = "",
     model: Model = "",
     cv: Annotated[
@@ -73,7 +74,14 @@ def compare(
     moesaic compare --what power --on b200-sxm
 
     moesaic compare --what cpu --out report
+
+    moesaic compare --what dram --on hbm2_2000_4Gb_1pc --out report
     """
+    if what == "dram":
+        if model or cv or why or by or constants or trees or measured or seed:
+            raise BadInput("has nothing to fit: give --on, --json or --out", key="dram")
+        _show_dram(on, json, out)
+        return
     if what == "power":
         if model or cv or why or by or constants or trees or out:
             raise BadInput("has one model: give --on, --measured, --seed or --json", key="power")
@@ -112,6 +120,24 @@ def _show_power(on: str, folder: Path | None, seed: int, json: bool) -> None:
     show.table(title, COLUMNS, [error_cells(row) for row in rows], note)
 
 
+def _show_dram(on: str, json: bool, out: Path | None) -> None:
+    """The memory core beside two other simulators, memory by memory."""
+    from ..sweeps.accuracy.dram import beside_peers, peer_configs
+    from ..sweeps.chapters.dram_peers import peers_section, summary
+    from ..sweeps.report import write
+
+    rows = beside_peers(peer_configs(on), tell=show.say)
+    section = peers_section(rows)
+    if out is not None:
+        show.say(f"wrote {write(out, section.title, [section])}")
+    if json:
+        show.json({"what": "dram", "evidence": "simulated", "rows": section.data})
+        return
+    for table in section.tables:
+        show.table(table.note, table.columns, table.rows)
+    show.say(" ".join((*section.words[:2], summary(rows))))
+
+
 def _compared(
     what: str,
     on: str,
@@ -126,7 +152,11 @@ def _compared(
     from ..sweeps.accuracy.compare import CROSS_VALIDATED, compare_models, devices
 
     kinds = what.split(",")
-    for alone, why in (("cpu", "is timed here"), ("power", "is in watts")):
+    for alone, why in (
+        ("cpu", "is timed here"),
+        ("power", "is in watts"),
+        ("dram", "is simulated"),
+    ):
         if alone in kinds and what != alone:
             raise BadInput(f"{alone} {why}: ask for it alone", key="--what", value=what)
     if models is None:
