@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "run": Command("run", "a whole study: STUDY.toml in, report out"),
     "model": Command("model", "MoE models: list, show"),
     "hardware": Command("hardware", "machines: list, show, check"),
+    "dram": Command("dram", "memories cycle by cycle: list, run, check, map"),
     "trace": Command("trace", "routing traces: show, import, make"),
     "measured": Command("measured", "measured tables: list, import"),
 }

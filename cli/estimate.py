@@ -13,7 +13,8 @@ from . import question as q
 from . import show
 
 if TYPE_CHECKING:
-    from ..roofline import Estimate
+    from ..hardware import System
+    from ..roofline import Efficiency, Estimate
     from ..workload import MoEModel
 
 app = typer.Typer()
@@ -35,6 +36,8 @@ def estimate(
         str, typer.Option(help="Whose kernels run, at detail tile: trtllm, sglang or vllm.")
     ] = "",
     weights: q.Weights = None,
+    memory_map: q.MemoryMap = None,
+    memory_queue: q.MemoryQueue = None,
     why: Annotated[bool, typer.Option("--why", help="Where the time goes, term by term.")] = False,
     ignore_capacity: q.IgnoreCapacity = False,
     json: show.Json = False,
@@ -45,15 +48,15 @@ def estimate(
     A step decodes --batch requests of --context cached tokens and computes --prefill prompt
     tokens. Numbers are marked with their evidence: a bound, or simulated.
 
-    moesaic estimate mixtral-8x7b --on dgx-h100 --tp 2 --batch 1,16,64 --context 2048 --why
+    moesaic estimate mixtral-8x7b --on dgx-h100 --tp 2 --batch 1,16 --memory-map line-hashed
 
     moesaic estimate deepseek-v3 --on dgx-b200 --ep 8 --batch 64 --context 4096 --detail tile --why
     """
     from ..simulator import estimate as ask
     from ..workload import make_step
 
-    found, system = q.model_of(model, weights), q.system_of(on)
-    split = q.split_of(tp, dp, ep, pp)
+    found, system, split = q.model_of(model, weights), q.system_of(on), q.split_of(tp, dp, ep, pp)
+    efficiency = _efficiency(found, system, memory_map, memory_queue)
     prefill = prefill or (found.image_tokens or 0) * (batch == "0")
 
     def priced(requests: int) -> Estimate:
@@ -65,6 +68,7 @@ def estimate(
             system,
             parallel=split,
             detail=detail,
+            efficiency=efficiency,
             kernels=kernels,
             ignore_capacity=ignore_capacity,
         )
@@ -75,8 +79,31 @@ def estimate(
         show.save_json(out, data)
     if json:
         show.json(data)
-        return
-    _print(found, on, f"context {context}, prefill {prefill}", results, why)
+    else:
+        _print(found, on, f"context {context}, prefill {prefill}", results, why)
+
+
+def _efficiency(
+    model: MoEModel, system: System, memory_map: str | None, queue: int | None
+) -> Efficiency | None:
+    """Simulated shares of the memory's peak, said aloud; None where no map is named."""
+    if memory_map is None:
+        if queue is not None:
+            raise BadInput("goes with --memory-map", key="--memory-queue")
+        return None
+    from ..base.spec import build
+    from ..simulator.memory import Controller, system_efficiency
+
+    entries = {} if queue is None else {"read_queue": queue, "write_queue": queue}
+    controller = build(Controller, entries)
+    name = "" if memory_map == "own" else memory_map
+    found = system_efficiency(system, model, controller, map_name=name)
+    shares = ", ".join(f"{kind} {getattr(found, kind):.1%}" for kind in ("weights", "kv"))
+    show.say(
+        f"memory simulated, map {memory_map}, queues of {controller.read_queue}: {shares}, "
+        f"activations {found.activations:.1%} of peak bandwidth"
+    )
+    return found
 
 
 def _each(batches: list[int], priced: Callable[[int], Estimate]) -> list[tuple[int, Estimate]]:

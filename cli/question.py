@@ -34,6 +34,17 @@ Weights = Annotated[
     str | None, typer.Option(help="Number format of all weights, such as fp8 or int4.")
 ]
 
+MemoryMap = Annotated[
+    str | None,
+    typer.Option(
+        help="Simulate the memory under this address map, such as line-hashed, or its own: "
+        "bandwidth times the share that experts, caches and activations reach."
+    ),
+]
+MemoryQueue = Annotated[
+    int | None, typer.Option(help="Entries of the memory's queues, with --memory-map.")
+]
+
 
 def numbers(text: str, key: str) -> list[int]:
     """'1,16,64' as whole numbers that are not negative."""

@@ -152,7 +152,10 @@ class AddressMap(msgspec.Struct, frozen=True, kw_only=True):
 
     def fields(self, address: int) -> dict[str, int]:
         """Every field of one address."""
-        self.decode([address])
+        if not 0 <= address < self.capacity_bytes:
+            raise BadInput(
+                f"must lie in 0..{self.capacity_bytes - 1:#x}", key="address", value=hex(address)
+            )
         fields = self._fields(np.array([address], np.uint64))
         return {name: int(values[0]) for name, values in fields.items()}
 

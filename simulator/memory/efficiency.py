@@ -15,15 +15,17 @@ from ...roofline import Efficiency
 from ...workload import MoEModel
 from .controller import Controller
 from .layouts import Expert, Reading, expert_runs, stacked
-from .maps import maps
+from .maps import maps_of
 from .run import simulate
-from .streams import Runs, activations, has_cache, paged_kv
+from .streams import Runs, Tiles, activations, has_cache, paged_kv
 
-INTERVALS = 8
-"""Refresh intervals that the first sample lasts at the memory's peak."""
+PARTS = 32
+"""Parts of a stream in the first sample."""
+PART_INTERVALS = 0.25
+"""Refresh intervals that a part lasts at the memory's peak."""
 MOVES = 0.005
 """Most that the rate may have moved when the sample was last doubled."""
-MOST_DOUBLINGS = 4
+MOST_DOUBLINGS = 3
 STEADY = (0.1, 0.9)
 """Shares of the sample between which a rate is taken: without filling and emptying the queues."""
 
@@ -71,10 +73,10 @@ def expert_bytes_stream(expert: Expert, count: int, config: DramConfig, demand: 
         raise BadInput(
             f"of {expert.bytes} bytes does not fit {config.capacity_bytes}", key=config.name
         )
-    wanted = -(-(sample_bytes(config) << MOST_DOUBLINGS) // expert.bytes)
+    wanted = -(-_most_bytes(config) // expert.bytes)
     reading = Reading(
         bases=stacked(count, expert.bytes),
-        touched=np.arange(min(count, wanted + demand.readers)),
+        touched=np.arange(min(count, -(-wanted // demand.readers) * demand.readers)),
         readers=demand.readers,
         tile_bytes=demand.tile_bytes,
         regions=config.channels,
@@ -102,27 +104,30 @@ def activation_stream(model: MoEModel, config: DramConfig, demand: Demand) -> Ru
     bytes_of_one = activations(model, tokens=1, start=0, readers=1, tile_bytes=1 << 30).bytes
     return activations(
         model,
-        tokens=-(-(sample_bytes(config) << MOST_DOUBLINGS) // bytes_of_one),
+        tokens=-(-_most_bytes(config) // bytes_of_one),
         start=0,
         readers=demand.readers,
         tile_bytes=demand.tile_bytes,
     )
 
 
-def sample_bytes(config: DramConfig) -> int:
-    """Bytes that the memory moves at its peak in `INTERVALS` refresh intervals."""
+def _part_bytes(config: DramConfig) -> int:
     interval_s = config.timing["tREFI"] / config.timing.clock_hz
-    return int(config.peak_bandwidth_bytes_per_s * interval_s * INTERVALS)
+    return int(config.peak_bandwidth_bytes_per_s * interval_s * PART_INTERVALS)
+
+
+def _most_bytes(config: DramConfig) -> int:
+    return _part_bytes(config) * PARTS << MOST_DOUBLINGS
 
 
 def sampled(config: DramConfig, controller: Controller, runs: Runs) -> Sampled:
-    """The steady rate of a stream: of a sample that is doubled until the rate moves no more than
-    `MOVES`. Kept in the cache folder under the content of all that it depends on."""
-    tiles = runs.tiles(sample_bytes(config))
+    """The steady rate of a stream: of parts spread over it, twice as many until the rate moves no
+    more than `MOVES`. Kept in the cache folder under the content of all that it depends on."""
+    tiles = runs.sample(PARTS, _part_bytes(config))
     key = content_hash(
         *(msgspec.json.encode(part) for part in (config, controller)),
         *(column.tobytes() for column in (tiles.base, tiles.size, tiles.write)),
-        f"{runs.bytes} {INTERVALS} {MOVES} {MOST_DOUBLINGS} {STEADY}",
+        f"{runs.bytes} {PARTS} {PART_INTERVALS} {MOVES} {MOST_DOUBLINGS} {STEADY}",
         _core_bytes(),
     )
     file = cache_folder("memory") / f"{key}.json"
@@ -142,18 +147,18 @@ def _core_bytes() -> bytes:
     return read_bounded(_core.__file__)
 
 
-def _measured(config: DramConfig, controller: Controller, runs: Runs) -> Sampled:
-    size = sample_bytes(config)
-    for doubling in range(MOST_DOUBLINGS + 1):
-        made = _once(config, controller, runs, size << doubling)
-        if made.moved <= MOVES or runs.bytes <= size << doubling:
-            break
-    return made
+def _measured(config: DramConfig, controller: Controller, runs: Runs, doubling: int = 0) -> Sampled:
+    tiles = runs.sample(PARTS << doubling, _part_bytes(config))
+    made = _once(config, controller, tiles)
+    settled = made.moved <= MOVES or int(tiles.size.sum()) == runs.bytes
+    if settled or doubling == MOST_DOUBLINGS:
+        return made
+    return _measured(config, controller, runs, doubling + 1)
 
 
-def _once(config: DramConfig, controller: Controller, runs: Runs, most_bytes: int) -> Sampled:
+def _once(config: DramConfig, controller: Controller, tiles: Tiles) -> Sampled:
     access = config.organisation.access_bytes
-    requests = runs.tiles(most_bytes).requests(access)
+    requests = tiles.requests(access)
     done = simulate(config, controller, requests)
     rate, moved = _steady(np.sort(done.finish_cycles), config.timing["tREFI"])
     peak = config.peak_bandwidth_bytes_per_s / config.timing.clock_hz
@@ -211,8 +216,8 @@ def system_efficiency(
 ) -> Efficiency:
     """`memory_efficiency` of the memory that every device of the system has.
 
-    map_name: of `maps`, or '' for the memory's own. Raises BadInput for a device whose memory names
-    no timing set, and for devices of several kinds of memory.
+    map_name: of `maps_of`, or '' for the memory's own. Raises BadInput for a device whose memory
+    names no timing set, and for devices of several kinds of memory.
     """
     names = {device.name: device.memory.timing for device in system.devices}
     lacking = [name for name, timing in names.items() if timing is None]
@@ -221,7 +226,7 @@ def system_efficiency(
         raise BadInput(f"{what}; its memory cannot be simulated", key=(lacking or [system.name])[0])
     config = dram_config(str(next(iter(names.values()))))
     if map_name:
-        known = maps(config)
+        known = maps_of(config)
         if map_name not in known:
             raise unknown("address map", map_name, known, key="--memory-map")
         controller = msgspec.structs.replace(controller, address_map=known[map_name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from ...hardware.dram import DramConfig
 from .controller import Controller
 from .efficiency import Demand, Sampled, expert_bytes_stream, sampled
 from .layouts import LAYOUTS, Expert
-from .maps import maps
+from .maps import maps_of
 
 
 class Row(Spec, frozen=True, kw_only=True):
-    """One stream on one memory; map: its name in `maps`; moved: see `Sampled`."""
+    """One stream on one memory; map: its name in `maps_of`; moved: see `Sampled`."""
 
     config: str
     stream: str
@@ -40,6 +41,12 @@ class Cells(Spec, frozen=True, kw_only=True):
     readers: tuple[Count, ...] = (16,)
     tile_bytes: tuple[Count, ...] = (2048,)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.__struct_fields__:
+            if not getattr(self, name):
+                raise ValueError(f"`{name}` must name at least one")
+
 
 def efficiency_table(
     config: DramConfig,
@@ -49,32 +56,28 @@ def efficiency_table(
     over: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """Rows for experts (name -> an expert and how many stand in a layer), over maps (name -> map;
-    those of `maps` by default). Each is computed once and kept; see `efficiency.sampled`."""
-    chosen = maps(config) if over is None else over
-    return [
-        _row(config, name, expert, queue, map_name, demand, found)
-        for name, (expert, count) in experts.items()
-        for demand in _demands(cells or Cells())
-        for runs in [expert_bytes_stream(expert, count, config, demand)]
-        for map_name, text in chosen.items()
-        for queue in (cells or Cells()).queues
-        for found in [
-            sampled(
-                config,
-                msgspec.structs.replace(
+    those of `maps_of` by default). Each is computed once and kept; see `efficiency.sampled`."""
+    cells = cells or Cells()
+    rows = []
+    for name, (expert, count) in experts.items():
+        for demand in _demands(cells):
+            runs = expert_bytes_stream(expert, count, config, demand)
+            for (map_name, text), queue in itertools.product(
+                (maps_of(config) if over is None else over).items(), cells.queues
+            ):
+                asked = msgspec.structs.replace(
                     controller, address_map=text, read_queue=queue, write_queue=queue
-                ),
-                runs,
-            )
-        ]
-    ]
+                )
+                found = sampled(config, asked, runs)
+                rows.append(_row(config, name, expert, queue, map_name, demand, found))
+    return rows
 
 
 def _demands(cells: Cells) -> Iterator[Demand]:
-    for layout in cells.layouts:
-        for readers in cells.readers:
-            for tile_bytes in cells.tile_bytes:
-                yield Demand(layout=layout, readers=readers, tile_bytes=tile_bytes)
+    for layout, readers, tile_bytes in itertools.product(
+        cells.layouts, cells.readers, cells.tile_bytes
+    ):
+        yield Demand(layout=layout, readers=readers, tile_bytes=tile_bytes)
 
 
 def _row(

@@ -18,19 +18,21 @@ BANKS = ("bg", "sid", "ba")
 CHANNELS = ("pc", "ch")
 
 
-def maps(config: DramConfig) -> dict[str, str]:
+def maps_of(config: DramConfig) -> dict[str, str]:
     """Maps of a memory by name: each of `ORDERS`, and `NAME-hashed`: bits of banks, and of channels
     where these stand low, XORed with bits of the row, so that far blocks seldom share a bank."""
     bits = Sizes.of(config).bits
     made = {name: _text(order, bits, {}) for name, order in ORDERS.items()}
     for name, order in ORDERS.items():
-        hashed = BANKS if order[-1] in CHANNELS else BANKS + CHANNELS
-        made[f"{name}-hashed"] = _text(order, bits, _hashes(hashed, bits))
+        hashes = _hashes(BANKS, bits)
+        if order[-1] not in CHANNELS:
+            hashes |= _hashes(CHANNELS, bits)
+        made[f"{name}-hashed"] = _text(order, bits, hashes)
     return made
 
 
 def _hashes(fields: tuple[str, ...], bits: dict[str, int]) -> dict[str, str]:
-    """Every field with its own bits of the row, again and again until the row is used up."""
+    """The row's bits folded onto the fields: dealt out from the lowest, again and again."""
     whole = sum(bits[name] for name in fields)
     found, at = {}, 0
     for name in fields:

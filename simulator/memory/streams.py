@@ -24,11 +24,6 @@ class Tiles(msgspec.Struct, frozen=True, eq=False):
     size: Numbers
     write: NDArray[np.bool_]
 
-    def until(self, most_bytes: int) -> Tiles:
-        """The first tiles, up to the one that completes `most_bytes`."""
-        count = int(np.searchsorted(np.cumsum(self.size), most_bytes)) + 1
-        return Tiles(self.base[:count], self.size[:count], self.write[:count])
-
     def requests(self, access_bytes: int) -> Requests:
         """Every access that the tiles touch, all offered at cycle 0: the memory sets the pace."""
         step = np.uint64(access_bytes)
@@ -88,36 +83,47 @@ class Runs(msgspec.Struct, frozen=True, eq=False):
     def bytes(self) -> int:
         return int(self.size.sum())
 
-    def tiles(self, most_bytes: int | None = None) -> Tiles:
-        """The tiles in order: round by round, and in a round reader by reader.
+    def tiles(self) -> Tiles:
+        """All tiles in order: round by round, and in a round reader by reader."""
+        count = -(-self.size // self.tile_bytes)
+        begin, reader = _rounds(count, self.readers)
+        return self._between(begin, reader, 0, int((begin + count).max()))
 
-        most_bytes: only the first tiles, up to the one that completes as many bytes.
+    def sample(self, parts: int, part_bytes: int) -> Tiles:
+        """Parts of `part_bytes` and more, evenly spread over the stream, or all of it if less.
+
+        parts: a power of two. Parts stand in bit-reversed order, so that the first half of them is
+        spread evenly too.
         """
         count = -(-self.size // self.tile_bytes)
-        first, reader = _rounds(count, self.readers)
-        if most_bytes is not None:
-            count = np.clip(self._rounds_for(most_bytes, first) - first, 0, count)
+        begin, reader = _rounds(count, self.readers)
+        rounds = int((begin + count).max())
+        width = -(-part_bytes // (min(self.readers, count.size) * self.tile_bytes))
+        if parts * width >= rounds:
+            return self._between(begin, reader, 0, rounds)
+        bits = parts.bit_length() - 1
+        order = [int(f"{i:0{bits}b}"[::-1], 2) if bits else 0 for i in range(parts)]
+        starts = [i * rounds // parts for i in order]
+        made = [self._between(begin, reader, start, start + width) for start in starts]
+        columns = zip(*((part.base, part.size, part.write) for part in made), strict=True)
+        return Tiles(*(np.concatenate(column) for column in columns))
+
+    def _between(self, begin: Numbers, reader: Numbers, first: int, past: int) -> Tiles:
+        """The tiles of the rounds `first` to `past`; begin, reader: see `_rounds`."""
+        count = -(-self.size // self.tile_bytes)
+        low = np.clip(first - begin, 0, count)
+        count = np.clip(past - begin, 0, count) - low
         if int(count.sum()) > MOST_REQUESTS:
             raise BadInput(f"is more than {MOST_REQUESTS} tiles", key="stream")
         run = np.repeat(np.arange(count.size), count)
-        nth = np.arange(run.size) - np.repeat(np.cumsum(count) - count, count)
-        order = np.lexsort((reader[run], first[run] + nth))
+        nth = np.arange(run.size) - np.repeat(np.cumsum(count) - count - low, count)
+        order = np.lexsort((reader[run], begin[run] + nth))
         run, offset = run[order], nth[order] * self.tile_bytes
-        made = Tiles(
+        return Tiles(
             self.base[run] + offset.astype(np.uint64),
             np.minimum(self.size[run] - offset, self.tile_bytes),
             self.write[run],
         )
-        return made if most_bytes is None else made.until(most_bytes)
-
-    def _rounds_for(self, most_bytes: int, first: Numbers) -> int:
-        """Rounds in which at least `most_bytes` are asked for, or all; by bisection."""
-        low, high = 0, int((first + -(-self.size // self.tile_bytes)).max())
-        while low + 1 < high:
-            middle = (low + high) // 2
-            asked = np.clip((middle - first) * self.tile_bytes, 0, self.size).sum()
-            low, high = (low, middle) if asked >= most_bytes else (middle, high)
-        return high
 
     def requests(self, access_bytes: int) -> Requests:
         """Every access of every run, in order."""

@@ -63,24 +63,28 @@ def test_two_readers_alternate_tiles_of_two_experts():
     assert runs.bytes == int(tiles.size.sum()) == len(runs.requests(32)) * 32
 
 
-def test_tiles_are_cut_after_the_one_that_completes_the_bytes():
-    tiles = Runs.of([0], 10_000, tile_bytes=1000).tiles()
-    assert [tiles.until(n).size.size for n in (1, 1000, 1001, 10_000, 99_999)] == [1, 1, 2, 10, 10]
-
-
 @settings(deadline=None)
 @given(
     st.lists(st.integers(1, 900), min_size=1, max_size=12),
     st.integers(1, 5),
     st.integers(1, 300),
-    st.integers(1, 12_000),
+    st.sampled_from([1, 2, 4, 8]),
+    st.integers(1, 2000),
 )
-def test_the_first_bytes_are_the_front_of_all(sizes, readers, tile_bytes, most):
+def test_a_sample_is_parts_of_the_stream(sizes, readers, tile_bytes, parts, part_bytes):
     runs = Runs.of(np.arange(len(sizes)) * 1000, sizes, readers=readers, tile_bytes=tile_bytes)
-    few, all_of_them = runs.tiles(most), runs.tiles().until(most)
-    assert np.array_equal(few.base, all_of_them.base)
-    assert np.array_equal(few.size, all_of_them.size)
-    assert int(few.size.sum()) >= min(most, runs.bytes)
+    sample, whole = runs.sample(parts, part_bytes), runs.tiles()
+    assert set(sample.base.tolist()) <= set(whole.base.tolist())
+    assert sample.base.size <= parts * readers * (part_bytes // tile_bytes + 1) or np.array_equal(
+        sample.base, whole.base
+    )
+
+
+def test_parts_of_a_sample_are_spread_over_the_stream_and_every_other_comes_first():
+    sample = Runs.of([0], 8000, tile_bytes=10).sample(8, 20)
+    assert sample.base.reshape(8, 2).tolist() == [
+        [at, at + 10] for at in (0, 4000, 2000, 6000, 1000, 5000, 3000, 7000)
+    ]
 
 
 def test_an_expert_holds_three_matrices():
