@@ -4,20 +4,21 @@
 
 namespace moesaic::dram {
 
-Channel::Channel(const Spec& spec, const Policy& policy, Outcome outcome, bool record)
-    : spec_(&spec),
+Channel::Channel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome outcome,
+                 bool record)
+    : spec_(&plan->spec),
       policy_(policy),
       outcome_(outcome),
       recording_(record),
-      timing_(spec, policy.commands()),
-      queues_(spec, policy),
-      banks_(spec.nodes[BANK]),
+      timing_(std::move(plan)),
+      queues_(*spec_, policy),
+      banks_(spec_->nodes[BANK]),
       draining_(queues_.count(), 0),
       pending_(queues_.count()),
-      last_refresh_(spec.nodes[RANK], 0) {
+      last_refresh_(spec_->nodes[RANK], 0) {
   refresh_due_ = policy.refresh == Refresh::OFF        ? NEVER
-                 : policy.refresh == Refresh::ALL_BANK ? spec.refresh_ticks - 1
-                                                       : spec.refresh_bank_ticks - 1;
+                 : policy.refresh == Refresh::ALL_BANK ? spec_->refresh_ticks - 1
+                                                       : spec_->refresh_bank_ticks - 1;
 }
 
 bool Channel::offer(const Request& request, Tick t) {

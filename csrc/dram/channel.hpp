@@ -29,7 +29,7 @@ class RowNames;
 
 class Channel {
  public:
-  Channel(const Spec& spec, const Policy& policy, Outcome outcome, bool record);
+  Channel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome outcome, bool record);
 
   // Takes a request before tick t, all events before t being done; false: its queue is full.
   bool offer(const Request& request, Tick t);
@@ -59,7 +59,7 @@ class Channel {
 
  private:
   enum Slot { COLUMN_BUS, ROW_BUS, SHARED_BUS };
-  using Orders = std::array<std::int64_t, MOST_BANKS>;
+  enum Need { COLUMN_NEED, ACT_NEED, PRE_NEED, NEEDS };
   enum Turn { OWNED, REFRESHES, HITS, ROWS, IDLE_ROWS };
 
   struct Bank {
@@ -85,9 +85,10 @@ class Channel {
   Candidate owned_of(int bank, Tick from) const;
   void weigh(Candidate& best, Command command, Turn turn, std::int64_t key, int bank,
              Tick from) const;
-  template <class CommandOf>
-  void weigh_all(Candidate& best, const BankSet& banks, CommandOf command_of, Turn turn,
-                 const Orders& orders, Tick from) const;
+  void weigh_all(Candidate& best, Need need, Turn turn, Tick from) const;
+  Command command_for(Need need, int bank) const;
+  Turn row_turn() const { return policy_.scheduler == Scheduler::ROW_HIT_FIRST ? ROWS : HITS; }
+  void set_need(Need need, int bank, int entry);
   bool keeps_row(const Bank& bank, bool kind) const;
   void file(int bank);
   void file_all();
@@ -109,7 +110,7 @@ class Channel {
   void refreshed(const Candidate& chosen, Tick t);
   void note(Command c, int bank, int row, Tick t);
 
-  const Spec* spec_;
+  const Spec* spec_;  // the plan's
   Policy policy_;
   Outcome outcome_;
   bool recording_;
@@ -117,11 +118,9 @@ class Channel {
   Queues queues_;
   std::vector<Bank> banks_;
   BankSet open_, owned_, held_;
-  // The banks whose waiting requests may be served by a column command, an ACT, a PRE next, and the
-  // order of the oldest of those requests; kept by `file`.
-  BankSet columns_, acts_, pres_;
-  std::array<Command, MOST_BANKS> column_command_;
-  Orders column_order_, row_order_;
+  // What the oldest request of each bank that may be served needs next, kept by `file`.
+  std::array<BankSet, NEEDS> needed_;
+  std::array<std::array<std::int64_t, MOST_BANKS>, NEEDS> keys_;
   std::vector<char> draining_;                     // a queue serves its writes
   std::vector<std::deque<Unit>> pending_;          // refreshes that wait, by queue
   int pendings_ = 0;                               // in all queues

@@ -9,57 +9,38 @@ namespace moesaic::dram {
 
 namespace {
 
-constexpr std::int64_t SEGMENT_ACCESSES = 256;  // of a channel, about
+constexpr std::int64_t SEGMENT_ACCESSES = 512;  // of a channel, about
 constexpr std::int64_t AHEAD = 4;               // segments that lanes may differ by
 constexpr std::size_t MOST_LESSONS = 2048;      // of each kind: some ten kilobytes each
 
 }  // namespace
 
 std::size_t KeyHash::operator()(const Key& key) const {
-  std::uint64_t h = key.size();
-  for (const std::int32_t word : key) {
-    h = (h ^ static_cast<std::uint32_t>(word)) * 0x9E3779B97F4A7C15u;
-    h ^= h >> 29;
-  }
-  return h;
+  // Four sums side by side: a multiplication need not wait for the one before it.
+  std::array<std::uint64_t, 4> sums{key.size(), 1, 2, 3};
+  std::size_t i = 0;
+  for (; i + 4 <= key.size(); i += 4)
+    for (int k = 0; k < 4; ++k)
+      sums[k] = (sums[k] ^ static_cast<std::uint32_t>(key[i + k])) * 0x9E3779B97F4A7C15u;
+  for (; i < key.size(); ++i)
+    sums[0] = (sums[0] ^ static_cast<std::uint32_t>(key[i])) * 0x9E3779B97F4A7C15u;
+  std::uint64_t all = 0;
+  for (const std::uint64_t sum : sums) all = (all ^ sum ^ (sum >> 29)) * 0xBF58476D1CE4E5B9u;
+  return all ^ (all >> 32);
 }
 
 int RowNames::name(int bank, int row) {
-  auto& rows = rows_[bank];
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (rows[i] == row) return static_cast<int>(i);
-  rows.push_back(row);
-  return static_cast<int>(rows.size()) - 1;
+  int& last = last_[bank];
+  for (int i = last; i != NONE; i = rows_[i].before)
+    if (rows_[i].row == row) return i;
+  rows_.push_back({row, last});
+  return last = static_cast<int>(rows_.size()) - 1;
 }
 
 int RowNames::same_as(const RowNames& there, int bank, int row) const {
-  const auto& rows = there.rows_[bank];
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (rows[i] == row) return rows_[bank][i];
+  for (int i = there.last_[bank]; i != NONE; i = there.rows_[i].before)
+    if (there.rows_[i].row == row) return rows_[i].row;
   return row;
-}
-
-void Timing::describe(std::vector<std::int32_t>& key, Tick now) const {
-  const auto put = [&](Tick ready) {
-    key.push_back(static_cast<std::int32_t>(std::max<Tick>(0, ready - now)));
-  };
-  for (const auto& rank : ranks_)
-    for (const Tick ready : rank) put(ready);
-  for (const auto& banks : banks_)
-    for (int b = 0; b < spec_->nodes[BANK]; ++b) put(banks[b]);
-  for (const auto& windows : windows_)
-    for (const Window& window : windows)
-      for (const Tick start : window.starts) put(start + window.rule.ticks);
-}
-
-void Timing::shift(Tick by) {
-  for (auto& rank : ranks_)
-    for (Tick& ready : rank) ready += by;
-  for (auto& banks : banks_)
-    for (int b = 0; b < spec_->nodes[BANK]; ++b) banks[b] += by;
-  for (auto& windows : windows_)
-    for (Window& window : windows)
-      for (Tick& start : window.starts) start += by;
 }
 
 void Channel::describe(Key& key, RowNames& names) const {
@@ -131,9 +112,9 @@ void Channel::add_totals(const Totals& more) {
   totals_.coalesced += more.coalesced;
 }
 
-Replayer::Replayer(const Spec& spec, const Policy& policy, const Stream& stream, int channels,
-                   bool remember)
-    : spec_(&spec),
+Replayer::Replayer(std::shared_ptr<const Plan> plan, const Policy& policy, const Stream& stream,
+                   int channels, bool remember)
+    : plan_(std::move(plan)),
       policy_(policy),
       stream_(&stream),
       remember_(remember && stream.only_reads() && policy.row_policy != RowPolicy::TIMEOUT),
@@ -141,7 +122,7 @@ Replayer::Replayer(const Spec& spec, const Policy& policy, const Stream& stream,
           1, SEGMENT_ACCESSES * channels * stream.length() / std::max<std::int64_t>(1, stream.accesses()))) {}
 
 Channel Replayer::serve(int number) {
-  Channel channel(*spec_, policy_, {unused_, unused_ + 1, unused_ + 2}, false);
+  Channel channel(plan_, policy_, {unused_, unused_ + 1, unused_ + 2}, false);
   std::vector<StreamLane> lanes;
   for (int i = 0; i < stream_->lanes(); ++i) lanes.emplace_back(*stream_, number, i);
   for (std::int64_t first = 0; first < stream_->length(); first += in_segment_) {
@@ -160,36 +141,34 @@ void Replayer::serve_segment(Channel& channel, std::vector<StreamLane>& lanes, s
   const auto past_end = [&](const std::vector<StreamLane>& all) {
     return std::all_of(all.begin(), all.end(), [&](const StreamLane& l) { return l.chunk() >= end; });
   };
-  Key key;
-  RowNames names(spec_->nodes[BANK]);
-  if (past_end(lanes) || !remember_ || !describe(key, names, channel, lanes, first, number))
+  if (past_end(lanes) || !remember_ || !describe(channel, lanes, first, number))
     return feed(channel, lanes, past_end);
   const Tick begun = channel.next_tick(), due = channel.refresh_due();
-  if (const auto known = quiet_.find(key); known != quiet_.end()) {
+  if (const auto known = quiet_.find(key_); known != quiet_.end()) {
     const Lesson& lesson = known->second;
     if (lesson.end.next_tick() - lesson.begun + begun < due)
-      return replay(lesson, false, channel, lanes, first, names);
+      return replay(lesson, false, channel, lanes, first);
   }
-  Key with_refresh = key;
-  channel.describe_refresh(with_refresh);
-  if (const auto known = refreshed_.find(with_refresh); known != refreshed_.end())
-    return replay(known->second, true, channel, lanes, first, names);
+  const std::size_t length = key_.size();
+  channel.describe_refresh(key_);
+  if (const auto known = refreshed_.find(key_); known != refreshed_.end())
+    return replay(known->second, true, channel, lanes, first);
   const int refreshes = channel.refreshes_begun();
   feed(channel, lanes, past_end);
   if (channel.refreshing()) return;
-  if (channel.refreshes_begun() == refreshes)
-    learn(quiet_, key, names, begun, channel, lanes, first);
-  else
-    learn(refreshed_, with_refresh, names, begun, channel, lanes, first);
+  const bool quiet = channel.refreshes_begun() == refreshes;
+  if (quiet) key_.resize(length);
+  learn(quiet ? quiet_ : refreshed_, begun, channel, lanes, first);
 }
 
 // The state and the requests to come; false where that is more than a key holds.
-bool Replayer::describe(Key& key, RowNames& names, const Channel& channel,
-                        const std::vector<StreamLane>& lanes, std::int64_t first,
-                        int number) const {
+bool Replayer::describe(const Channel& channel, const std::vector<StreamLane>& lanes,
+                        std::int64_t first, int number) {
   if (channel.refreshing()) return false;
-  key.reserve(2048);
-  channel.describe(key, names);
+  Key& key = key_;
+  key.clear();
+  names_.clear();
+  channel.describe(key, names_);
   const std::int64_t seen = first + AHEAD * in_segment_;
   for (const StreamLane& lane : lanes) {
     if (lane.chunk() >= seen) return false;
@@ -208,16 +187,16 @@ bool Replayer::describe(Key& key, RowNames& names, const Channel& channel,
     for (int lane = 0; lane < stream_->lanes(); ++lane)
       for (const Place& offset : stream_->pattern(chunk, number, lane).rows) {
         const Place at = chunk.place ^ offset;
-        key.push_back(names.name(at.bank, at.row));
+        key.push_back(names_.name(at.bank, at.row));
       }
   }
   return true;
 }
 
 void Replayer::replay(const Lesson& lesson, bool refreshed, Channel& channel,
-                      std::vector<StreamLane>& lanes, std::int64_t first, const RowNames& names) {
+                      std::vector<StreamLane>& lanes, std::int64_t first) {
   ++remembered_;
-  channel.become(lesson.end, channel.next_tick() - lesson.begun, refreshed, names, lesson.names);
+  channel.become(lesson.end, channel.next_tick() - lesson.begun, refreshed, names_, lesson.names);
   for (std::size_t i = 0; i < lanes.size(); ++i) {
     lanes[i].move_to(first + lesson.lanes[i].chunk, lesson.lanes[i].next);
     lanes[i].refused = lesson.lanes[i].refused;
@@ -225,26 +204,26 @@ void Replayer::replay(const Lesson& lesson, bool refreshed, Channel& channel,
   }
 }
 
-void Replayer::learn(Lessons& lessons, const Key& key, const RowNames& names, Tick begun,
-                     const Channel& channel, const std::vector<StreamLane>& lanes,
-                     std::int64_t first) {
+void Replayer::learn(Lessons& lessons, Tick begun, const Channel& channel,
+                     const std::vector<StreamLane>& lanes, std::int64_t first) {
   if (lessons.size() >= MOST_LESSONS) return;
   std::vector<Stop> stops;
   for (const StreamLane& lane : lanes) {
     if (lane.chunk() >= first + AHEAD * in_segment_) return;
     stops.push_back({lane.chunk() - first, lane.next(), lane.refused});
   }
-  lessons.emplace(key, Lesson{channel, names, begun, std::move(stops)});
+  lessons.emplace(key_, Lesson{channel, names_, begun, std::move(stops)});
 }
 
 StreamTotals run_stream(const Spec& spec, const Policy& policy, const Stream& stream, int channels,
                         int threads, bool remember) {
+  const auto plan = std::make_shared<const Plan>(spec, policy.commands());
   std::vector<std::unique_ptr<Channel>> ends(channels);
   StreamTotals totals;
   std::mutex guard;
   std::vector<std::unique_ptr<Replayer>> replayers;
   in_threads(channels, threads, [&](const auto& next) {
-    auto own = std::make_unique<Replayer>(spec, policy, stream, channels, remember);
+    auto own = std::make_unique<Replayer>(plan, policy, stream, channels, remember);
     for (int c = next(); c >= 0; c = next()) ends[c] = std::make_unique<Channel>(own->serve(c));
     const std::lock_guard<std::mutex> lock(guard);
     totals.segments += own->segments();

@@ -17,22 +17,31 @@ struct KeyHash {
   std::size_t operator()(const Key& key) const;
 };
 
-// Row numbers as small names, by bank in order of appearance: only whether two are equal matters.
+// Row numbers as small names in order of appearance: only whether two rows of a bank are equal
+// matters.
 class RowNames {
  public:
-  explicit RowNames(int banks) : rows_(banks) {}
+  RowNames() { clear(); }
+  void clear() {
+    rows_.clear();
+    last_.fill(NONE);
+  }
   int name(int bank, int row);
   // The row that has here the name that `row` has there.
   int same_as(const RowNames& there, int bank, int row) const;
 
  private:
-  std::vector<std::vector<int>> rows_;
+  struct Row {
+    int row, before;  // the one named before it in its bank
+  };
+  std::vector<Row> rows_;
+  std::array<int, MOST_BANKS> last_;  // named in each bank
 };
 
 // Serves one channel's part of a stream, segment by segment.
 class Replayer {
  public:
-  Replayer(const Spec& spec, const Policy& policy, const Stream& stream, int channels,
+  Replayer(std::shared_ptr<const Plan> plan, const Policy& policy, const Stream& stream, int channels,
            bool remember);
   // `unused_` is pointed to by channels, so this stays where it is.
   Replayer(const Replayer&) = delete;
@@ -59,18 +68,20 @@ class Replayer {
 
   void serve_segment(Channel& channel, std::vector<StreamLane>& lanes, std::int64_t first,
                      int number);
-  bool describe(Key& key, RowNames& names, const Channel& channel,
-                const std::vector<StreamLane>& lanes, std::int64_t first, int number) const;
+  bool describe(const Channel& channel, const std::vector<StreamLane>& lanes, std::int64_t first,
+                int number);
   void replay(const Lesson& lesson, bool refreshed, Channel& channel,
-              std::vector<StreamLane>& lanes, std::int64_t first, const RowNames& names);
-  void learn(Lessons& lessons, const Key& key, const RowNames& names, Tick begun,
-             const Channel& channel, const std::vector<StreamLane>& lanes, std::int64_t first);
+              std::vector<StreamLane>& lanes, std::int64_t first);
+  void learn(Lessons& lessons, Tick begun, const Channel& channel,
+             const std::vector<StreamLane>& lanes, std::int64_t first);
 
-  const Spec* spec_;
+  std::shared_ptr<const Plan> plan_;
   Policy policy_;
   const Stream* stream_;
   bool remember_;
   std::int64_t in_segment_;     // chunks
+  Key key_;         // of the segment at hand
+  RowNames names_;
   Lessons quiet_, refreshed_;   // segments without and with a refresh
   std::int64_t segments_ = 0, remembered_ = 0;
   Tick unused_[3]{};  // outcomes of single requests, which streams do not keep

@@ -4,18 +4,19 @@
 
 namespace moesaic::dram {
 
-PlainChannel::PlainChannel(const Spec& spec, const Policy& policy, Outcome outcome, bool record)
-    : spec_(&spec),
+PlainChannel::PlainChannel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome outcome,
+                           bool record)
+    : spec_(&plan->spec),
       policy_(policy),
       outcome_(outcome),
       recording_(record),
-      timing_(spec, policy.commands()),
-      banks_(spec.nodes[BANK]),
-      queues_(policy.queue_per_rank ? spec.nodes[RANK] : 1),
-      last_refresh_(spec.nodes[RANK], 0) {
+      timing_(std::move(plan)),
+      banks_(spec_->nodes[BANK]),
+      queues_(policy.queue_per_rank ? spec_->nodes[RANK] : 1),
+      last_refresh_(spec_->nodes[RANK], 0) {
   refresh_due_ = policy.refresh == Refresh::OFF        ? NEVER
-                 : policy.refresh == Refresh::ALL_BANK ? spec.refresh_ticks - 1
-                                                       : spec.refresh_bank_ticks - 1;
+                 : policy.refresh == Refresh::ALL_BANK ? spec_->refresh_ticks - 1
+                                                       : spec_->refresh_bank_ticks - 1;
 }
 
 bool PlainChannel::full(const Request& request) const {

@@ -3,6 +3,18 @@
 
 namespace moesaic::dram {
 
+namespace {
+
+constexpr int KEY_BITS = 43;  // 2^36 requests of a channel, and the bank
+constexpr Tick MOST_DELAY = (1 << 20) - 1;
+
+}  // namespace
+
+inline Command Channel::command_for(Need need, int bank) const {
+  if (need != COLUMN_NEED) return need == ACT_NEED ? ACT : PRE;
+  return draining_[queues_.queue_of(bank)] ? WR : RD;
+}
+
 // Takes a command as the best one if it goes before it.
 inline void Channel::weigh(Candidate& best, Command command, Turn turn, std::int64_t key, int bank,
                            Tick from) const {
@@ -12,30 +24,23 @@ inline void Channel::weigh(Candidate& best, Command command, Turn turn, std::int
   if (c.before(best)) best = c;
 }
 
-// The same over many banks: first the earliest time, then the oldest request that has it. What comes
-// next is hard to foresee, so neither pass branches on it.
-template <class CommandOf>
-inline void Channel::weigh_all(Candidate& best, const BankSet& banks, CommandOf command_of,
-                               Turn turn, const Orders& orders, Tick from) const {
-  std::array<Tick, MOST_BANKS> times;
-  std::array<std::uint8_t, MOST_BANKS> which;
-  int count = 0;
-  Tick soonest = NEVER;
-  banks.each([&](int b) {
-    const Tick t = timing_.earliest(command_of(b), b, from);
-    times[count] = t;
-    which[count++] = static_cast<std::uint8_t>(b);
-    soonest = std::min(soonest, t);
+// The same for all banks whose waiting requests need this kind of command. What comes next is hard to
+// foresee, so the loop has no branch: delay and key are one number, and the lowest is wanted.
+inline void Channel::weigh_all(Candidate& best, Need need, Turn turn, Tick from) const {
+  std::int64_t lowest = INT64_MAX;
+  needed_[need].each([&](int b) {
+    const Tick delay = std::min(timing_.earliest(command_for(need, b), b, from) - from, MOST_DELAY);
+    lowest = std::min(lowest, (delay << KEY_BITS) + keys_[need][b]);
   });
-  if (soonest > best.time || count == 0) return;
-  std::int64_t oldest = INT64_MAX;
-  int chosen = 0;
-  for (int i = 0; i < count; ++i) {
-    const std::int64_t order = times[i] == soonest ? orders[which[i]] : INT64_MAX;
-    chosen = order < oldest ? which[i] : chosen;
-    oldest = std::min(oldest, order);
+  if (lowest == INT64_MAX) return;
+  const int bank = static_cast<int>(lowest & (MOST_BANKS - 1));
+  const Tick delay = lowest >> KEY_BITS;
+  if (delay == MOST_DELAY) {  // some far time
+    needed_[need].each(
+        [&](int b) { weigh(best, command_for(need, b), turn, keys_[need][b], b, from); });
+    return;
   }
-  const Candidate c{soonest, turn, oldest, 0, command_of(chosen), chosen};
+  const Candidate c{from + delay, turn, keys_[need][bank], 0, command_for(need, bank), bank};
   if (c.before(best)) best = c;
 }
 
@@ -47,17 +52,16 @@ Candidate Channel::look(Slot slot, Tick from) const {
         const Candidate c = refresh_of(waiting.front(), from);
         if (c.before(best)) best = c;
       }
-  const Turn rows = policy_.scheduler == Scheduler::ROW_HIT_FIRST ? ROWS : HITS;
   if (slot != ROW_BUS) {
     owned_.each([&](int b) {
       const Candidate c = owned_of(b, from);
       if (c.before(best)) best = c;
     });
-    weigh_all(best, columns_, [&](int b) { return column_command_[b]; }, HITS, column_order_, from);
+    weigh_all(best, COLUMN_NEED, HITS, from);
   }
   if (slot != COLUMN_BUS) {
-    weigh_all(best, acts_, [](int) { return ACT; }, rows, row_order_, from);
-    weigh_all(best, pres_, [](int) { return PRE; }, rows, row_order_, from);
+    weigh_all(best, ACT_NEED, row_turn(), from);
+    weigh_all(best, PRE_NEED, row_turn(), from);
   }
   if (policy_.scheduler == Scheduler::IN_ORDER) look_at_oldest(best, slot, from);
   if (policy_.row_policy == RowPolicy::TIMEOUT && slot != COLUMN_BUS) look_at_idle_rows(best, from);
@@ -66,17 +70,15 @@ Candidate Channel::look(Slot slot, Tick from) const {
 
 // The same of one bank alone.
 void Channel::look_at_bank(Candidate& best, Slot slot, int b, Tick from) const {
-  const Turn rows = policy_.scheduler == Scheduler::ROW_HIT_FIRST ? ROWS : HITS;
-  if (slot != ROW_BUS) {
-    if (owned_.has(b)) {
-      const Candidate c = owned_of(b, from);
-      if (c.before(best)) best = c;
-    }
-    if (columns_.has(b)) weigh(best, column_command_[b], HITS, column_order_[b], b, from);
+  if (slot != ROW_BUS && owned_.has(b)) {
+    const Candidate c = owned_of(b, from);
+    if (c.before(best)) best = c;
   }
-  if (slot == COLUMN_BUS) return;
-  if (acts_.has(b)) weigh(best, ACT, rows, row_order_[b], b, from);
-  if (pres_.has(b)) weigh(best, PRE, rows, row_order_[b], b, from);
+  for (const Need need : {COLUMN_NEED, ACT_NEED, PRE_NEED}) {
+    if (!needed_[need].has(b) || slot == (need == COLUMN_NEED ? ROW_BUS : COLUMN_BUS)) continue;
+    const Turn turn = need == COLUMN_NEED ? HITS : row_turn();
+    weigh(best, command_for(need, b), turn, keys_[need][b], b, from);
+  }
 }
 
 // FCFS: the oldest request of each queue alone, whatever it needs next.
@@ -89,7 +91,7 @@ void Channel::look_at_oldest(Candidate& best, Slot slot, Tick from) const {
     const bool hit = row == request.row;
     if (slot == (hit ? ROW_BUS : COLUMN_BUS)) continue;
     const Command command = hit ? (request.write ? WR : RD) : row == NONE ? ACT : PRE;
-    weigh(best, command, HITS, queues_[e].order, request.bank, from);
+    weigh(best, command, HITS, queues_[e].order * MOST_BANKS, request.bank, from);
   }
 }
 
@@ -146,12 +148,16 @@ void Channel::file(int b) {
   const bool keeps = keeps_row(bank, kind);
   const bool waits = policy_.scheduler == Scheduler::ROW_HIT_FIRST ? keeps : bank.owner != NONE;
   const int first = bank.row == NONE ? queues_.first_of(b, kind) : bank.miss[kind];
-  columns_.put(b, free && keeps);
-  acts_.put(b, free && bank.row == NONE && first != NONE);
-  pres_.put(b, free && bank.row != NONE && first != NONE && !waits);
-  column_command_[b] = kind ? WR : RD;
-  if (keeps) column_order_[b] = queues_[bank.hit[kind]].order;
-  if (first != NONE) row_order_[b] = queues_[first].order;
+  const bool open = bank.row != NONE;
+  set_need(COLUMN_NEED, b, free && keeps ? bank.hit[kind] : NONE);
+  set_need(ACT_NEED, b, free && !open ? first : NONE);
+  set_need(PRE_NEED, b, free && open && !waits ? first : NONE);
+}
+
+// Keys are in the order of acceptance and tell the bank.
+inline void Channel::set_need(Need need, int b, int entry) {
+  needed_[need].put(b, entry != NONE);
+  if (entry != NONE) keys_[need][b] = queues_[entry].order * MOST_BANKS + b;
 }
 
 void Channel::file_all() {

@@ -59,9 +59,10 @@ class Lane {
 template <class C>
 std::vector<Totals> run_on(const Spec& spec, const Policy& policy, const Trace& trace,
                            int channels, Front front, int threads, bool record, Outcome outcome) {
+  const auto plan = std::make_shared<const Plan>(spec, policy.commands());
   std::vector<std::unique_ptr<C>> all;
   for (int c = 0; c < channels; ++c)
-    all.push_back(std::make_unique<C>(spec, policy, outcome, record));
+    all.push_back(std::make_unique<C>(plan, policy, outcome, record));
   if (front == Front::IN_ORDER) {
     feed_in_order(trace, all);
   } else {

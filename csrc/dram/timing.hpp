@@ -3,46 +3,65 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "dram/spec.hpp"
 
 namespace moesaic::dram {
 
+// The rules of a spec as they are applied, without those that others cover.
+struct Plan {
+  struct Own {  // a rule within one bank
+    int after;
+    Tick ticks;
+  };
+  struct Window {  // counts the last starts at each node; their ticks lie at `first` in one array
+    Rule rule;
+    int first;
+  };
+
+  // used: the commands that will be started or asked for; rules of others are left out.
+  Plan(const Spec& spec, const std::array<bool, COMMANDS>& used);
+
+  Spec spec;
+  std::array<Tick, COMMANDS> edge;  // of a tick's bits, those that a start must not have
+  std::array<std::vector<Own>, COMMANDS> own;
+  std::array<std::vector<Rule>, COMMANDS> wide, others;
+  std::array<std::vector<Window>, COMMANDS> windows;
+  int starts = 0;  // that windows remember
+};
+
 // Rules of a rank or of the channel are kept by rank, all others spread over the banks they hold for:
 // to look at a bank is then two loads, whatever the standard.
 class Timing {
  public:
-  // used: the commands that will be started or asked for; rules of others are left out.
-  Timing(const Spec& spec, const std::array<bool, COMMANDS>& used)
-      : spec_(&spec), ranks_(spec.nodes[RANK]) {
+  explicit Timing(std::shared_ptr<const Plan> plan)
+      : plan_(std::move(plan)), ranks_(plan_->spec.nodes[RANK]), starts_(plan_->starts, -NEVER) {
     for (auto& rank : ranks_) rank.fill(0);
     for (auto& banks : banks_) banks.fill(0);
-    for (int c = 0; c < COMMANDS; ++c) {
-      edge_[c] = spec.rising[c] ? spec.ticks_per_cycle - 1 : 0;
-      if (!used[c]) continue;
-      for (const Rule& rule : spec.rules[c])
-        if (used[rule.after] && !covered(rule, spec.rules[c])) add(c, rule);
-    }
   }
 
   // The earliest tick from `from` on at which the command may start, edges of the clock included.
   Tick earliest(Command c, int bank, Tick from = 0) const {
-    return on_edge(c, std::max(std::max(from, ranks_[spec_->rank_of(bank)][c]), banks_[c][bank]));
+    const Tick rank = ranks_[plan_->spec.rank_of(bank)][c];
+    const Tick t = std::max(std::max(from, rank), banks_[c][bank]);
+    return t + (t & plan_->edge[c]);
   }
 
-  Tick on_edge(Command c, Tick t) const { return t + (t & edge_[c]); }
-
   void start(Command c, int bank, Tick t) {
-    for (const auto& [after, ticks] : own_[c]) delay(banks_[after][bank], t + ticks);
-    for (const Rule& rule : wide_[c]) delay_node(rule, bank >> spec_->shift[rule.level], t + rule.ticks);
-    for (const Rule& rule : others_[c]) delay_siblings(rule, bank >> spec_->shift[rule.level], t + rule.ticks);
-    for (Window& window : windows_[c]) {
-      const int node = bank >> spec_->shift[window.rule.level];
-      Tick* const past = window.starts.data() + node * window.rule.window;
-      std::copy_backward(past, past + window.rule.window - 1, past + window.rule.window);
+    const auto& shift = plan_->spec.shift;
+    for (const auto& [after, ticks] : plan_->own[c]) delay(banks_[after][bank], t + ticks);
+    for (const Rule& rule : plan_->wide[c]) delay_node(rule, bank >> shift[rule.level], t + rule.ticks);
+    for (const Rule& rule : plan_->others[c])
+      delay_siblings(rule, bank >> shift[rule.level], t + rule.ticks);
+    for (const Plan::Window& window : plan_->windows[c]) {
+      const int node = bank >> shift[window.rule.level], length = window.rule.window;
+      Tick* const past = starts_.data() + window.first + node * length;  // newest first
+      std::copy_backward(past, past + length - 1, past + length);
       past[0] = t;
-      delay_node(window.rule, node, past[window.rule.window - 1] + window.rule.ticks);
+      delay_node(window.rule, node, past[length - 1] + window.rule.ticks);
     }
   }
 
@@ -51,35 +70,6 @@ class Timing {
   void shift(Tick by);
 
  private:
-  struct Own {  // a rule within one bank
-    int after;
-    Tick ticks;
-  };
-  struct Window {  // counts the last starts at each node, newest first
-    Rule rule;
-    std::vector<Tick> starts;
-  };
-
-  // Whether another rule after the same command asks for as much, for these banks and maybe more.
-  static bool covered(const Rule& rule, const std::vector<Rule>& all) {
-    return std::any_of(all.begin(), all.end(), [&](const Rule& other) {
-      const bool wider = other.level < rule.level || (other.level == rule.level && &other < &rule);
-      return !rule.others && !other.others && rule.window == 1 && other.window == 1 &&
-             other.after == rule.after &&
-             (other.ticks > rule.ticks ? other.level <= rule.level
-                                       : other.ticks == rule.ticks && wider);
-    });
-  }
-
-  void add(int c, const Rule& rule) {
-    if (rule.others) others_[c].push_back(rule);
-    else if (rule.window > 1)
-      windows_[c].push_back(
-          {rule, std::vector<Tick>(static_cast<std::size_t>(spec_->nodes[rule.level]) * rule.window, -NEVER)});
-    else if (rule.level == BANK) own_[c].push_back({rule.after, rule.ticks});
-    else wide_[c].push_back(rule);
-  }
-
   static void delay(Tick& ready, Tick until) { ready = std::max(ready, until); }
 
   void delay_node(const Rule& rule, int node, Tick until) {
@@ -88,26 +78,24 @@ class Timing {
     } else if (rule.level == CHANNEL) {
       for (auto& rank : ranks_) delay(rank[rule.after], until);
     } else {
-      const int span = spec_->banks[rule.level];
+      const int span = plan_->spec.banks[rule.level];
       Tick* const first = banks_[rule.after].data() + node * span;
       for (int b = 0; b < span; ++b) delay(first[b], until);
     }
   }
 
   void delay_siblings(const Rule& rule, int node, Tick until) {
-    const int siblings = spec_->nodes[rule.level] / spec_->nodes[rule.level - 1];
+    const auto& nodes = plan_->spec.nodes;
+    const int siblings = nodes[rule.level] / nodes[rule.level - 1];
     const int first = node & ~(siblings - 1);
     for (int other = first; other < first + siblings; ++other)
       if (other != node) delay_node(rule, other, until);
   }
 
-  const Spec* spec_;
+  std::shared_ptr<const Plan> plan_;
   std::vector<std::array<Tick, COMMANDS>> ranks_;
   std::array<std::array<Tick, MOST_BANKS>, COMMANDS> banks_;
-  std::array<Tick, COMMANDS> edge_;
-  std::array<std::vector<Own>, COMMANDS> own_;
-  std::array<std::vector<Rule>, COMMANDS> wide_, others_;
-  std::array<std::vector<Window>, COMMANDS> windows_;
+  std::vector<Tick> starts_;
 };
 
 }  // namespace moesaic::dram
