@@ -146,3 +146,23 @@ def dram_run(
     int64 [channels, 9]; forwarded, coalesced, last_data, largest_refresh_gap; with `record` also
     tick, channel, command, bank and row of every command, channel by channel.
     """
+
+def dram_run_stream(
+    spec: DramSpec,
+    policy: DramPolicy,
+    places: NDArray[np.int32],
+    access_shift: int,
+    base: NDArray[np.uint64],
+    size: NDArray[np.int64],
+    write: NDArray[np.bool_],
+    *,
+    channels: int,
+    threads: int,
+    remember: bool,
+) -> dict[str, Any]:
+    """Serves pieces of memory `[n]` in order, as fast as the queues take their accesses.
+
+    places: int32 [bits, 4], channel, bank, row and column of each address bit; accesses are of
+    2^access_shift bytes. Returns counts int64 [channels, 9], last_data, largest_refresh_gap,
+    forwarded, coalesced, segments and remembered.
+    """

@@ -31,6 +31,7 @@ bool Channel::offer(const Request& request, Tick t) {
     return true;
   }
   if (full(request)) return false;
+  if (idle()) served_ = t;
   const int e = queues_.add(request, t);
   settled_ = false;
   outcome_.accepted[request.id] = t;
@@ -52,7 +53,7 @@ bool Channel::step(Tick limit) {
     now_ = limit - 1;
     return false;
   }
-  if (next >= NEVER) throw std::logic_error("requests wait and no command can ever start");
+  if (!idle() && next - served_ > PATIENCE) throw std::runtime_error(STARVED);
   tick(next);
   return true;
 }
@@ -215,8 +216,8 @@ void Channel::access(const Candidate& chosen, Tick t) {
   if (policy_.row_policy == RowPolicy::CLOSED && last &&
       timing_.earliest(closing, chosen.bank, t) == t)
     c = closing;
-  note(c, chosen.bank, NONE, t);
-  bank.last_column = t;
+  note(c, chosen.bank, bank.row, t);
+  bank.last_column = served_ = t;
   const Tick done = t + (kind ? spec_->write_ticks : spec_->read_ticks);
   outcome_.issue[entry.request.id] = t;
   outcome_.finish[entry.request.id] = done;

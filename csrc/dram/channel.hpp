@@ -127,7 +127,7 @@ class Channel {
   std::array<Candidate, 3> best_;
   std::array<bool, 3> stale_{true, true, true};
   bool settled_ = false;  // the queues have turned since their lengths last changed
-  Tick now_ = -1, refresh_due_;
+  Tick now_ = -1, refresh_due_, served_ = 0;
   int refresh_turn_ = 0;
   std::int64_t owners_ = 0;
   std::vector<Tick> last_refresh_;

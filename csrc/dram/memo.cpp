@@ -86,6 +86,7 @@ void Channel::become(const Channel& end, Tick by, bool refreshed, const RowNames
   *this = end;
   timing_.shift(by);
   now_ += by;
+  served_ += by;
   for (int b = 0; b < spec_->nodes[BANK]; ++b)
     if (banks_[b].row != NONE) banks_[b].row = here.same_as(there, b, banks_[b].row);
   queues_.each([&](Entry& entry) {

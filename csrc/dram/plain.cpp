@@ -43,6 +43,7 @@ bool PlainChannel::offer(const Request& request, Tick t) {
     return true;
   }
   if (full(request)) return false;
+  if (idle()) served_ = t;
   outcome_.accepted[request.id] = t;
   queue.line[request.write].push_back({request, t, orders_++});
   return true;
@@ -51,6 +52,7 @@ bool PlainChannel::offer(const Request& request, Tick t) {
 bool PlainChannel::step(Tick limit) {
   if (now_ + 1 >= limit) return false;
   const Tick t = ++now_;
+  if (!idle() && t - served_ > PATIENCE) throw std::runtime_error(STARVED);
   if (t == refresh_due_) begin_refreshes();
   if (spec_->shared_bus) {
     serve(EITHER, t);
@@ -237,8 +239,8 @@ void PlainChannel::access(Line& line, Line::iterator w, Tick t) {
   const Command closing = kind ? WRA : RDA;
   if (policy_.row_policy == RowPolicy::CLOSED && last && may_start(closing, request.bank, t))
     c = closing;
-  start(c, request.bank, -1, t);
-  bank.last_column = t;
+  start(c, request.bank, request.row, t);
+  bank.last_column = served_ = t;
   if (c == closing) bank.row = -1;
   const Tick done = t + (kind ? spec_->write_ticks : spec_->read_ticks);
   outcome_.issue[request.id] = t;

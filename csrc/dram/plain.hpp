@@ -74,7 +74,7 @@ class PlainChannel {
   std::vector<Bank> banks_;
   std::vector<Queue> queues_;
   Line owners_;
-  Tick now_ = -1, refresh_due_;
+  Tick now_ = -1, refresh_due_, served_ = 0;
   int refresh_turn_ = 0;
   std::int64_t orders_ = 0;
   std::vector<Tick> last_refresh_;

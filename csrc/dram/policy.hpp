@@ -44,8 +44,12 @@ struct Request {
 struct Issued {
   Tick tick;
   Command command;
-  std::int32_t bank, row;  // the first bank of a rank for PREA and REF; row of an ACT, else -1
+  std::int32_t bank, row;  // the first bank of a rank for PREA and REF; row of ACT, RD, WR, else -1
 };
+
+// Ticks for which requests may wait without one being served, and what is said when they do.
+constexpr Tick PATIENCE = 1 << 22;
+inline constexpr char STARVED[] = "refreshes leave no time for requests";
 
 // What became of each request; arrays that the caller owns, by request id.
 struct Outcome {

@@ -7,7 +7,7 @@ from .efficiency_table import Cells, Row, best_map, efficiency_table, write_tabl
 from .layouts import LAYOUTS, Expert, Reading, expert_runs, scattered, stacked
 from .maps import maps_of
 from .requests import Requests, read_requests, write_requests
-from .run import DramRun, simulate
+from .run import DramRun, StreamRun, simulate, simulate_stream
 from .streams import Runs, Tiles, activations, paged_kv
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Runs",
     "Sampled",
     "Sizes",
+    "StreamRun",
     "Tiles",
     "activations",
     "best_map",
@@ -39,6 +40,7 @@ __all__ = [
     "sampled",
     "scattered",
     "simulate",
+    "simulate_stream",
     "stacked",
     "system_efficiency",
     "write_requests",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._core import DramPolicy, DramSpec, dram_run
+from ..._core import DramPolicy, DramSpec, dram_run, dram_run_stream
 from ...base import BadInput
 from ...hardware.dram import COMMANDS, DramConfig
 from ...hardware.dram_tables import DramTables, dram_tables
 from .address_map import AddressMap
 from .controller import Controller
 from .requests import Requests
+from .streams import Tiles
 
 SCHEDULERS = ("first-ready", "fr-fcfs", "fcfs")
 ROW_POLICIES = ("open", "closed", "timeout")
@@ -28,7 +30,7 @@ class Commands(msgspec.Struct, frozen=True, eq=False):
     """Every command that was started, by channel and in time order there; arrays `[n]`.
 
     tick: of `ticks_per_cycle` in a clock cycle; command: index in `hardware.dram.COMMANDS`; bank:
-    flat in its channel, the first of its rank for PREA and REF; row: of an ACT, else -1.
+    flat in its channel, the first of its rank for PREA and REF; row: of ACT, RD and WR, else -1.
     """
 
     tick: NDArray[np.int64]
@@ -38,26 +40,18 @@ class Commands(msgspec.Struct, frozen=True, eq=False):
     row: NDArray[np.int32]
 
 
-class DramRun(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """What a memory did with its requests; everything here is simulated.
+class Served(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What a memory did in all; everything here is simulated.
 
-    cycles: clock cycles until the last data, the cycle in which they come included. Per request, in
-    cycles `[n]`: accepted_cycles by its queue, issue_cycles of its column command (-1: served by a
-    queued write to its address), finish_cycles of its data. counts: commands started, by name.
+    cycles: clock cycles until the last data, the cycle in which they come included. counts:
+    commands started, by name.
     """
 
     config: DramConfig
     controller: Controller
     cycles: float
-    requests: Requests
-    accepted_cycles: Cycles
-    issue_cycles: Cycles
-    finish_cycles: Cycles
     counts: dict[str, int]
-    forwarded: int
-    coalesced: int
     largest_refresh_gap_cycles: float
-    commands: Commands | None = None
 
     @property
     def seconds(self) -> float:
@@ -83,12 +77,6 @@ class DramRun(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         moves = self.bytes // self.config.organisation.access_bytes
         return 1 - self.counts["ACT"] / moves if moves else 0.0
 
-    def read_latency_cycles(self, since: str = "accepted") -> Cycles:
-        """Of every read, from its acceptance by the queue, or since its `arrival` in the trace."""
-        reads = ~self.requests.write
-        begin = self.accepted_cycles if since == "accepted" else self.requests.arrival_cycles
-        return np.asarray((self.finish_cycles - begin)[reads], np.float64)
-
     @property
     def energy_j(self) -> float | None:
         """Joules of all commands whose energy a source gives; None where reads have none."""
@@ -101,6 +89,40 @@ class DramRun(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             "REF": energy.refresh_j, "REFP": energy.refresh_bank_j,
         }  # fmt: skip
         return sum((joules.get(name) or 0.0) * count for name, count in self.counts.items())
+
+
+class DramRun(Served, frozen=True, eq=False, kw_only=True):
+    """What a memory did with single requests.
+
+    Per request, in cycles `[n]`: accepted_cycles by its queue, issue_cycles of its column command
+    (-1: served by a queued write to its address), finish_cycles of its data. forwarded, coalesced:
+    reads and writes so served.
+    """
+
+    requests: Requests
+    accepted_cycles: Cycles
+    issue_cycles: Cycles
+    finish_cycles: Cycles
+    forwarded: int
+    coalesced: int
+    commands: Commands | None = None
+
+    def read_latency_cycles(self, since: str = "accepted") -> Cycles:
+        """Of every read, from its acceptance by the queue, or since its `arrival` in the trace."""
+        reads = ~self.requests.write
+        begin = self.accepted_cycles if since == "accepted" else self.requests.arrival_cycles
+        return np.asarray((self.finish_cycles - begin)[reads], np.float64)
+
+
+class StreamRun(Served, frozen=True, eq=False, kw_only=True):
+    """What a memory did with a stream, whose single requests are not kept.
+
+    segments: stretches of the stream, of all channels; remembered: those that a channel met in a
+    state that it had been in before, and that were looked up.
+    """
+
+    segments: int
+    remembered: int
 
 
 def simulate(
@@ -118,15 +140,13 @@ def simulate(
     'per-channel'); results are the same. every_tick: the plain reference, which looks at every
     request at every tick. Raises BadInput for an address beyond the memory.
     """
-    tables = dram_tables(config)
-    if controller.refresh == "per-bank" and not tables.refresh_bank_ticks:
-        raise BadInput(
-            f"{config.timing.standard.name} has no refresh of single banks", key="refresh"
-        )
+    tables = _tables(config, controller)
     at = AddressMap.parse(controller.address_map or config.address_map, config).decode(
         requests.address
     )
-    done = dram_run(
+    done = _engine(
+        config,
+        dram_run,
         engine_spec(tables),
         engine_policy(controller, tables.ticks_per_cycle),
         requests.arrival_cycles * tables.ticks_per_cycle,
@@ -142,6 +162,64 @@ def simulate(
         ticking=every_tick,
     )
     return _run_of(config, controller, requests, tables.ticks_per_cycle, done)
+
+
+def simulate_stream(
+    config: DramConfig,
+    controller: Controller,
+    tiles: Tiles,
+    *,
+    threads: int = 1,
+    remember: bool = True,
+) -> StreamRun:
+    """The memory under a stream that always has a next request: millions of them a second.
+
+    Every channel (or queue) has its own door, whatever `front` says. A channel's next stretch
+    follows from its state and the requests to come, so one met before is looked up, to the cycle;
+    `remember=False` simulates every stretch. Raises BadInput for tiles beyond the memory.
+    """
+    tables = _tables(config, controller)
+    address_map = AddressMap.parse(controller.address_map or config.address_map, config)
+    bits = address_map.capacity_bytes.bit_length() - 1
+    address_map.decode(tiles.base + tiles.size.astype(np.uint64) - np.uint64(1))
+    places = address_map.decode(np.uint64(1) << np.arange(bits, dtype=np.uint64))
+    done = _engine(
+        config,
+        dram_run_stream,
+        engine_spec(tables),
+        engine_policy(controller, tables.ticks_per_cycle),
+        np.stack(places, axis=1),
+        tables.access_bytes.bit_length() - 1,
+        tiles.base,
+        tiles.size,
+        tiles.write,
+        channels=config.channels,
+        threads=threads,
+        remember=remember,
+    )
+    return StreamRun(
+        **_totals(config, controller, tables.ticks_per_cycle, done),
+        segments=done["segments"],
+        remembered=done["remembered"],
+    )
+
+
+def _tables(config: DramConfig, controller: Controller) -> DramTables:
+    tables = dram_tables(config)
+    if controller.refresh == "per-bank" and not tables.refresh_bank_ticks:
+        raise BadInput(
+            f"{config.timing.standard.name} has no refresh of single banks", key="refresh"
+        )
+    return tables
+
+
+def _engine(
+    config: DramConfig, run: Callable[..., dict[str, Any]], *given: Any, **named: Any
+) -> Any:
+    try:
+        return run(*given, **named)
+    except RuntimeError as fault:  # the engine's one fault that good tables can lead to
+        raise BadInput(f"{fault}: raise tREFI of {config.timing.name}", key="timing") from None
 
 
 def engine_spec(tables: DramTables) -> DramSpec:
@@ -188,21 +266,29 @@ def _run_of(
     ticks: int,
     done: dict[str, Any],
 ) -> DramRun:
-    totals = done["counts"].sum(axis=0)
     names = ("tick", "channel", "command", "bank", "row")
     issue = done["issue"] / ticks
     issue[done["issue"] < 0] = -1
     return DramRun(
-        config=config,
-        controller=controller,
-        cycles=(done["last_data"] + 1) / ticks if len(requests.write) else 0.0,
+        **_totals(config, controller, ticks, done),
         requests=requests,
         accepted_cycles=done["accepted"] / ticks,
         issue_cycles=issue,
         finish_cycles=(done["finish"] + 1) / ticks,
-        counts={name: int(n) for name, n in zip(COMMANDS, totals, strict=True)},
         forwarded=done["forwarded"],
         coalesced=done["coalesced"],
-        largest_refresh_gap_cycles=done["largest_refresh_gap"] / ticks,
         commands=Commands(*(done[name] for name in names)) if "tick" in done else None,
     )
+
+
+def _totals(
+    config: DramConfig, controller: Controller, ticks: int, done: dict[str, Any]
+) -> dict[str, Any]:
+    totals = done["counts"].sum(axis=0)
+    return {
+        "config": config,
+        "controller": controller,
+        "cycles": (done["last_data"] + 1) / ticks if totals.any() else 0.0,
+        "counts": {name: int(n) for name, n in zip(COMMANDS, totals, strict=True)},
+        "largest_refresh_gap_cycles": done["largest_refresh_gap"] / ticks,
+    }
