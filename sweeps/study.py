@@ -15,6 +15,7 @@ from .chapters.comparisons import Held, held
 from .chapters.estimates import Machines, Roof, machines, roof
 from .chapters.fpga import Designs, designs
 from .chapters.kernels import Compiled, compiled
+from .chapters.memory import Memory, memory
 from .chapters.pim import Shared, shared
 from .chapters.placements import Homes, homes
 from .chapters.question import Line, Some
@@ -22,7 +23,7 @@ from .chapters.timelines import Lanes, lanes
 from .report import PAGE, RESERVED, Section, fill, filling
 
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-AnyChapter = Machines | Roof | Lanes | Homes | Shared | Designs | Compiled | Held
+AnyChapter = Machines | Roof | Lanes | Homes | Shared | Designs | Compiled | Held | Memory
 
 CHAPTERS: dict[type, Callable[..., Section]] = {
     Machines: machines,
@@ -33,6 +34,7 @@ CHAPTERS: dict[type, Callable[..., Section]] = {
     Designs: designs,
     Compiled: compiled,
     Held: held,
+    Memory: memory,
 }
 """What answers each kind of chapter: (chapter, seed) -> Section; one that reads or writes files
 besides also takes `here`, the study's folder, and `out`, the report's."""

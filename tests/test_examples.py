@@ -54,6 +54,15 @@ def test_million_points_keeps_the_limit():
     assert all(float(ms) <= 30 for ms in re.findall(r"([\d.]+) ms, context", "\n".join(machines)))
 
 
+def test_dram_streams_shows_that_maps_and_queues_decide():
+    first, *lines = printed("dram_streams.py").splitlines()
+    assert first.startswith("262144 requests")
+    shares = {line.split()[0]: [float(n) for n in re.findall(r"([\d.]+)%", line)] for line in lines}
+    assert len(shares) == 8
+    assert all(0 < few <= 100 and few < many <= 100 for few, many in shares.values())
+    assert shares["access-hashed"][1] > 1.5 * shares["access"][1]
+
+
 def test_every_example_has_a_test():
     names = {path.name for path in EXAMPLES.glob("*.py")}
     assert names == set(re.findall(r"\w+\.py", Path(__file__).read_text()))

@@ -37,17 +37,18 @@ def efficiency_maps(rows: Sequence[Row]) -> Figure:
             axis.grid(visible=False)
             axis.set_title(f"{name}, {show(expert, 'B')}", fontsize=8)
             axis.set_xticks(range(len(across)), _names(across), rotation=40, ha="right", fontsize=7)
-            axis.set_yticks(range(len(down)), [f"{m}, {q}" for m, q in down], fontsize=7)
             for (i, k), share in np.ndenumerate(part):
                 colour = "black" if share > 0.6 else "white"
                 axis.text(k, i, f"{share:.2f}", ha="center", va="center", fontsize=6, color=colour)
-            for label, (map_name, _) in zip(axis.get_yticklabels(), down, strict=True):
-                label.set_fontweight("bold" if map_name == best else "normal")
             for i, (left, right) in enumerate(itertools.pairwise(down)):
                 if left[0] != right[0]:
                     axis.axhline(i + 0.5, color="white", linewidth=1)
-        axes[0, 0].set_ylabel("address map, entries of a queue")
-        bar = made.colorbar(axes[0, 0].images[0], ax=axes[0].tolist(), pad=0.01)
+        first = axes[0, 0]
+        first.set_ylabel("address map, entries of a queue")
+        first.set_yticks(range(len(down)), [f"{name}, {queue}" for name, queue in down], fontsize=7)
+        for label, (name, _) in zip(first.get_yticklabels(), down, strict=True):
+            label.set_fontweight("bold" if name == best else "normal")
+        bar = made.colorbar(first.images[0], ax=axes[0].tolist(), pad=0.01)
         bar.set_label("share of peak bandwidth (simulated)")
         made.suptitle(f"Expert streams on {rows[0].config}; best worst case: {best}", fontsize=10)
     return made
