@@ -85,7 +85,7 @@ def run(
         Path, typer.Option(help="Requests: lines `cycle R|W hexaddress`, .gz of them, .parquet.")
     ],
     policy: Annotated[
-        str, typer.Option(help="moesaic, ramulator, fcfs, or a .toml of a controller.")
+        str, typer.Option(help="moesaic, ramulator, fr-fcfs, fcfs, or a .toml of a controller.")
     ] = "moesaic",
     address_map: Annotated[str | None, typer.Option("--map", help="An address map.")] = None,
     queue: Annotated[int | None, typer.Option(help="Entries of each queue.")] = None,

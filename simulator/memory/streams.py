@@ -109,8 +109,10 @@ class Runs(msgspec.Struct, frozen=True, eq=False):
         return Tiles(*(np.concatenate(column) for column in columns))
 
     def _between(self, begin: Numbers, reader: Numbers, first: int, past: int) -> Tiles:
-        """The tiles of the rounds `first` to `past`; begin, reader: see `_rounds`."""
+        """The tiles of rounds `first` to `past`; begin (which never falls), reader: `_rounds`."""
         count = -(-self.size // self.tile_bytes)
+        near = slice(*np.searchsorted(begin, [first - int(count.max()), past]).tolist())
+        begin, reader, count = begin[near], reader[near], count[near]
         low = np.clip(first - begin, 0, count)
         count = np.clip(past - begin, 0, count) - low
         if int(count.sum()) > MOST_REQUESTS:
@@ -118,7 +120,7 @@ class Runs(msgspec.Struct, frozen=True, eq=False):
         run = np.repeat(np.arange(count.size), count)
         nth = np.arange(run.size) - np.repeat(np.cumsum(count) - count - low, count)
         order = np.lexsort((reader[run], begin[run] + nth))
-        run, offset = run[order], nth[order] * self.tile_bytes
+        run, offset = run[order] + near.start, nth[order] * self.tile_bytes
         return Tiles(
             self.base[run] + offset.astype(np.uint64),
             np.minimum(self.size[run] - offset, self.tile_bytes),
@@ -132,6 +134,9 @@ class Runs(msgspec.Struct, frozen=True, eq=False):
 
 def _rounds(count: Numbers, readers: int) -> tuple[Numbers, Numbers]:
     """The round in which each run begins, and its reader: whoever is free first takes the next."""
+    if readers == 1 or (count == count[0]).all():  # in turn, without asking who is free
+        turn, taken = np.divmod(np.arange(count.size), readers)
+        return (np.cumsum(count) - count if readers == 1 else turn * count), taken
     free = [(0, reader) for reader in range(readers)]
     begin, taken = np.zeros(count.size, np.int64), np.zeros(count.size, np.int64)
     for run, rounds in enumerate(count.tolist()):

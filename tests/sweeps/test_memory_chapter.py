@@ -72,8 +72,7 @@ def test_every_row_is_a_cell_of_the_heat_map():
         shown = np.asarray(axis.images[0].get_array())
         assert shown.tolist() == [[0.25, 0.25], [0.25, 0.25], [0.75, 0.75], [0.75, 0.75]]
         assert sorted(text.get_text() for text in axis.texts) == ["0.25"] * 4 + ["0.75"] * 4
-    bold = [
-        label.get_text() for label in panels[0].get_yticklabels() if label.get_weight() == "bold"
-    ]
+    labels = panels[0].get_yticklabels()
+    bold = [label.get_text() for label in labels if label.get_fontweight() == "bold"]
     assert bold == ["row, 8", "row, 16"]
     assert "best worst case: row" in made.get_suptitle()
