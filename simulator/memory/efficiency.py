@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +130,7 @@ def sampled(config: DramConfig, controller: Controller, runs: Runs) -> Sampled:
         *(msgspec.json.encode(part) for part in (config, controller)),
         *(column.tobytes() for column in (tiles.base, tiles.size, tiles.write)),
         f"{runs.bytes} {PARTS} {PART_INTERVALS} {MOVES} {MOST_DOUBLINGS} {STEADY}",
-        _core_bytes(),
+        _core_hash(),
     )
     file = cache_folder("memory") / f"{key}.json"
     if file.exists():
@@ -141,10 +143,12 @@ def sampled(config: DramConfig, controller: Controller, runs: Runs) -> Sampled:
     return made
 
 
-def _core_bytes() -> bytes:
+@functools.cache
+def _core_hash() -> str:
+    """Of the compiled core that this process runs."""
     from ... import _core
 
-    return read_bounded(_core.__file__)
+    return content_hash(read_bounded(_core.__file__))
 
 
 def _measured(config: DramConfig, controller: Controller, runs: Runs, doubling: int = 0) -> Sampled:
