@@ -97,8 +97,13 @@ class DramTiming(Spec, frozen=True, kw_only=True):
                 f"`cycles.tRC` must be at least tRAS + tRP = {self['tRAS'] + self['tRP']}, "
                 f"got {self['tRC']}"
             )
-        if not self["burst_cycles"] or self["tREFI"] <= self["tRFC"]:
-            raise ValueError("`cycles` must hold burst_cycles > 0 and tREFI > tRFC")
+        if not self["burst_cycles"]:
+            raise ValueError("`cycles.burst_cycles` must be at least 1")
+        if self["tREFI"] <= self["tRFC"] + self["tRC"]:
+            raise ValueError(
+                f"`cycles.tREFI` must leave time for a row beside tRFC + tRC = "
+                f"{self['tRFC'] + self['tRC']}, got {self['tREFI']}"
+            )
         for rule in self.standard.rules:
             if not rule.others:
                 value(rule.cycles, self.cycles, self.standard.defaults)

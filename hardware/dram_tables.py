@@ -127,8 +127,17 @@ def _pairs(rule: Rule) -> list[tuple[str, str]]:
 
 
 def _bus_rules(config: DramConfig) -> list[tuple[Key, int, str]]:
-    """A command longer than a tick keeps its bus from every other. The core sends one each tick."""
+    """A command longer than a tick keeps its bus from every other. The core sends one each tick.
+
+    Where both start with a clock cycle and the first is no longer than one, there is nothing to say.
+    """
     standard = config.timing.standard
+    within = [
+        name
+        for name in COMMANDS
+        if name not in standard.falling_edge
+        and standard.bus_ticks(name) <= standard.ticks_per_cycle
+    ]
     buses = (
         [COMMANDS]
         if standard.shared_bus
@@ -140,4 +149,5 @@ def _bus_rules(config: DramConfig) -> list[tuple[Key, int, str]]:
         for before in bus
         if (ticks := standard.bus_ticks(before)) > 1
         for after in bus
+        if before not in within or after in standard.falling_edge
     ]

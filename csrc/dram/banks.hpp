@@ -11,9 +11,8 @@ namespace moesaic::dram {
 class BankSet {
  public:
   void put(int bank, bool in) {
-    const std::uint64_t bit = std::uint64_t{1} << (bank & 63);
-    if (in) word_[bank >> 6] |= bit;
-    else word_[bank >> 6] &= ~bit;
+    std::uint64_t& word = word_[bank >> 6];
+    word = (word & ~(std::uint64_t{1} << (bank & 63))) | (std::uint64_t{in} << (bank & 63));
   }
   bool has(int bank) const { return word_[bank >> 6] >> (bank & 63) & 1; }
   bool empty() const { return !(word_[0] | word_[1]); }

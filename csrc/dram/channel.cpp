@@ -87,7 +87,7 @@ void Channel::tick(Tick t) {
 
 void Channel::try_slot(Slot slot, Tick t) {
   refresh_best(slot, t);
-  const bool owner_goes = best_[slot].time == t && best_[slot].turn == OWNED;
+  const bool owner_goes = best_[slot].time == t && is_owned(best_[slot]);
   if (!owner_goes && settle()) refresh_best(slot, t);
   if (best_[slot].time == t) start(best_[slot], slot, t);
 }
@@ -101,8 +101,8 @@ void Channel::look_again(Slot slot, Command c, int bank, Tick from) {
                       policy_.row_policy != RowPolicy::TIMEOUT && held_.empty();
   if (!simple || best.bank == bank || (c != COMMANDS && spec_->reaches[c][best.command]))
     stale_[slot] = true;
-  else
-    look_at_bank(best_[slot], slot, bank, from);
+  else if (const Candidate c = look_at_bank(slot, bank, from); c.before(best))
+    best_[slot] = c;
 }
 
 void Channel::begin_refreshes() {
@@ -199,9 +199,9 @@ void Channel::open(const Candidate& chosen, Tick t) {
 void Channel::access(const Candidate& chosen, Tick t) {
   Bank& bank = banks_[chosen.bank];
   const bool kind = chosen.command == WR;
-  const int served = chosen.turn == OWNED ? bank.owner : bank.hit[kind];
+  const int served = is_owned(chosen) ? bank.owner : bank.hit[kind];
   const Entry& entry = queues_[served];
-  if (chosen.turn == OWNED) {
+  if (is_owned(chosen)) {
     bank.owner = NONE;
     owned_.put(chosen.bank, false);
   } else {

@@ -9,19 +9,17 @@
 
 namespace moesaic::dram {
 
-// What may start next on a command bus. Of those that may start at the same tick the lowest
-// (turn, key, tie) goes first.
+// What may start next on a command bus. Of those that may start at the same tick the lowest (rank,
+// tie) goes first.
 struct Candidate {
   Tick time = NEVER;
-  int turn = 0;
-  std::int64_t key = 0, tie = 0;
+  std::int64_t rank = INT64_MAX, tie = 0;
   Command command = ACT;
-  int bank = 0;
+  std::int16_t bank = 0;
 
   bool before(const Candidate& other) const {
     if (time != other.time) return time < other.time;
-    if (turn != other.turn) return turn < other.turn;
-    return key != other.key ? key < other.key : tie < other.tie;
+    return rank != other.rank ? rank < other.rank : tie < other.tie;
   }
 };
 
@@ -59,8 +57,12 @@ class Channel {
 
  private:
   enum Slot { COLUMN_BUS, ROW_BUS, SHARED_BUS };
-  enum Need { COLUMN_NEED, ACT_NEED, PRE_NEED, NEEDS };
   enum Turn { OWNED, REFRESHES, HITS, ROWS, IDLE_ROWS };
+  // Keys are orders of acceptance (with the bank) or ticks, below 2^48.
+  static std::int64_t rank_of(Turn turn, std::int64_t key) {
+    return (static_cast<std::int64_t>(turn) << 48) + key;
+  }
+  static bool is_owned(const Candidate& c) { return c.rank >> 48 == OWNED; }
 
   struct Bank {
     int row = NONE;       // open
@@ -78,17 +80,16 @@ class Channel {
 
   // scheduler.cpp
   Candidate look(Slot slot, Tick from) const;
-  void look_at_bank(Candidate& best, Slot slot, int bank, Tick from) const;
-  void look_at_oldest(Candidate& best, Slot slot, Tick from) const;
-  void look_at_idle_rows(Candidate& best, Tick from) const;
+  Candidate look_at_bank(Slot slot, int bank, Tick from) const;
+  Candidate first_owned(Tick from) const;
+  Candidate first_of(Command command, Turn turn, Tick from) const;
+  Candidate first_far(Command command, Turn turn, Tick from) const;
+  Candidate first_oldest(Slot slot, Tick from) const;
+  Candidate first_idle_row(Tick from) const;
+  Candidate first_refresh(Tick from) const;
   Candidate refresh_of(const Unit& unit, Tick from) const;
-  Candidate owned_of(int bank, Tick from) const;
-  void weigh(Candidate& best, Command command, Turn turn, std::int64_t key, int bank,
-             Tick from) const;
-  void weigh_all(Candidate& best, Need need, Turn turn, Tick from) const;
-  Command command_for(Need need, int bank) const;
+  Candidate candidate(Command command, Turn turn, std::int64_t key, int bank, Tick from) const;
   Turn row_turn() const { return policy_.scheduler == Scheduler::ROW_HIT_FIRST ? ROWS : HITS; }
-  void set_need(Need need, int bank, int entry);
   bool keeps_row(const Bank& bank, bool kind) const;
   void file(int bank);
   void file_all();
@@ -118,9 +119,10 @@ class Channel {
   Queues queues_;
   std::vector<Bank> banks_;
   BankSet open_, owned_, held_;
-  // What the oldest request of each bank that may be served needs next, kept by `file`.
-  std::array<BankSet, NEEDS> needed_;
-  std::array<std::array<std::int64_t, MOST_BANKS>, NEEDS> keys_;
+  // By `file`: the banks whose waiting requests need ACT, PRE, RD or WR next, and the keys of those
+  // requests, of the one for a column command [0] and of the one for a row command [1].
+  std::array<BankSet, COMMANDS> needed_;
+  std::array<std::array<std::int64_t, MOST_BANKS>, 2> keys_;
   std::vector<char> draining_;                     // a queue serves its writes
   std::vector<std::deque<Unit>> pending_;          // refreshes that wait, by queue
   int pendings_ = 0;                               // in all queues

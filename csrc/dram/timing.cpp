@@ -30,6 +30,8 @@ Plan::Plan(const Spec& given, const std::array<bool, COMMANDS>& used) : spec(giv
         starts += spec.nodes[rule.level] * rule.window;
       } else if (rule.level == BANK) {
         own[c].push_back({rule.after, rule.ticks});
+      } else if (rule.level == RANK) {
+        of_rank[c].push_back({rule.after, rule.ticks});
       } else {
         wide[c].push_back(rule);
       }

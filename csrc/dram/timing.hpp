@@ -7,13 +7,14 @@
 #include <utility>
 #include <vector>
 
+#include "dram/banks.hpp"
 #include "dram/spec.hpp"
 
 namespace moesaic::dram {
 
 // The rules of a spec as they are applied, without those that others cover.
 struct Plan {
-  struct Own {  // a rule within one bank
+  struct Own {
     int after;
     Tick ticks;
   };
@@ -27,7 +28,7 @@ struct Plan {
 
   Spec spec;
   std::array<Tick, COMMANDS> edge;  // of a tick's bits, those that a start must not have
-  std::array<std::vector<Own>, COMMANDS> own;
+  std::array<std::vector<Own>, COMMANDS> own, of_rank;  // within one bank; within one rank
   std::array<std::vector<Rule>, COMMANDS> wide, others;
   std::array<std::vector<Window>, COMMANDS> windows;
   int starts = 0;  // that windows remember
@@ -50,9 +51,34 @@ class Timing {
     return t + (t & plan_->edge[c]);
   }
 
+  // Of the banks of a set, each with a key below 2^key_bits: the lowest of (delay, key) as one
+  // number, delay being how long after `from` the command can start, at most `most_delay`. What comes
+  // next is hard to foresee, so the loop has no branch.
+  std::int64_t lowest(Command c, const BankSet& set, const std::int64_t* keys, int key_bits,
+                      Tick from, Tick most_delay) const {
+    const Tick* const own = banks_[c].data();
+    const Tick edge = plan_->edge[c];
+    std::int64_t lowest = INT64_MAX;
+    const auto weigh = [&](int b, Tick base) {
+      Tick t = std::max(base, own[b]);
+      t += t & edge;
+      lowest = std::min(lowest, (std::min(t - from, most_delay) << key_bits) + keys[b]);
+    };
+    if (ranks_.size() == 1) {
+      const Tick base = std::max(from, ranks_[0][c]);
+      set.each([&](int b) { weigh(b, base); });
+    } else {
+      const int shift = plan_->spec.shift[RANK];
+      set.each([&](int b) { weigh(b, std::max(from, ranks_[b >> shift][c])); });
+    }
+    return lowest;
+  }
+
   void start(Command c, int bank, Tick t) {
     const auto& shift = plan_->spec.shift;
     for (const auto& [after, ticks] : plan_->own[c]) delay(banks_[after][bank], t + ticks);
+    auto& rank = ranks_[bank >> shift[RANK]];
+    for (const auto& [after, ticks] : plan_->of_rank[c]) delay(rank[after], t + ticks);
     for (const Rule& rule : plan_->wide[c]) delay_node(rule, bank >> shift[rule.level], t + rule.ticks);
     for (const Rule& rule : plan_->others[c])
       delay_siblings(rule, bank >> shift[rule.level], t + rule.ticks);

@@ -63,7 +63,7 @@ BY_HAND = {
         ("rank", "REF", "ACT", 1, 416 * 2 - 2),
         ("bank_group", "ACT", "ACT", 1, 5 * 2),
         ("channel", "ACT", "REF", 1, 3),
-        ("channel", "RD", "WR", 1, 2),
+        ("channel", "RD", "WR", 1, None),  # both start with a cycle and take one
         ("channel", "RD", "ACT", 1, None),
         ("channel", "PRE", "PRE", 1, None),
     ],

@@ -157,6 +157,8 @@ def controllers(draw, config):
     words["refresh"] = draw(st.sampled_from(refreshes))
     if words["row_policy"] == "timeout":
         words["timeout_cycles"] = draw(st.sampled_from([1, 40, 500]))
+    if words["scheduler"] != "fr-fcfs":
+        words["most_hits"] = 0
     words["write_high"] = draw(st.sampled_from([0.5, 0.8, 1.0]))
     return Controller(**words)
 
