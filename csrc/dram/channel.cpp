@@ -53,7 +53,8 @@ bool Channel::step(Tick limit) {
     now_ = limit - 1;
     return false;
   }
-  if (!idle() && next - served_ > PATIENCE) throw std::runtime_error(STARVED);
+  if (!idle() && next - served_ > PATIENCE * spec_->refresh_ticks)
+    throw std::runtime_error(STARVED);
   tick(next);
   return true;
 }

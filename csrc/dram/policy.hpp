@@ -47,8 +47,8 @@ struct Issued {
   std::int32_t bank, row;  // the first bank of a rank for PREA and REF; row of ACT, RD, WR, else -1
 };
 
-// Ticks for which requests may wait without one being served, and what is said when they do.
-constexpr Tick PATIENCE = 1 << 22;
+// Refresh intervals for which requests may wait without one being served, and what is said if they do.
+constexpr Tick PATIENCE = 64;
 inline constexpr char STARVED[] = "refreshes leave no time for requests";
 
 // What became of each request; arrays that the caller owns, by request id.
