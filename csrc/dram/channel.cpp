@@ -32,16 +32,21 @@ bool Channel::offer(const Request& request, Tick t) {
   }
   if (full(request)) return false;
   if (idle()) served_ = t;
-  const int e = queues_.add(request, t);
-  settled_ = false;
+  const bool kind = request.write;
+  const int e = queues_.add(request, t), q = queues_.queue_of(request.bank);
   outcome_.accepted[request.id] = t;
+  settled_ &= kind ? draining_[q] || queues_.waiting(q, true) < policy_.drain_from : !draining_[q];
   Bank& bank = banks_[request.bank];
-  int& first = bank.row == request.row ? bank.hit[request.write] : bank.miss[request.write];
-  if (bank.row != NONE && first == NONE) first = e;
+  if (bank.row == NONE) {
+    if (queues_.first_of(request.bank, kind) != e) return true;
+  } else {
+    int& first = bank.row == request.row ? bank.hit[kind] : bank.miss[kind];
+    if (first != NONE) return true;
+    first = e;
+  }
   file(request.bank);
-  if (first == e || bank.row == NONE)
-    for (const Slot slot : {COLUMN_BUS, ROW_BUS, SHARED_BUS})
-      look_again(slot, COMMANDS, request.bank, now_ + 1);
+  for (const Slot slot : {COLUMN_BUS, ROW_BUS, SHARED_BUS})
+    look_again(slot, COMMANDS, request.bank, now_ + 1);
   return true;
 }
 
@@ -100,10 +105,13 @@ void Channel::look_again(Slot slot, Command c, int bank, Tick from) {
   const Candidate& best = best_[slot];
   const bool simple = policy_.scheduler != Scheduler::IN_ORDER &&
                       policy_.row_policy != RowPolicy::TIMEOUT && held_.empty();
-  if (!simple || best.bank == bank || (c != COMMANDS && spec_->reaches[c][best.command]))
+  if (!simple || best.bank == bank || (c != COMMANDS && spec_->reaches[c][best.command])) {
     stale_[slot] = true;
-  else if (const Candidate c = look_at_bank(slot, bank, from); c.before(best))
-    best_[slot] = c;
+    return;
+  }
+  if (c == PRE) return;  // a closed row gives the column bus nothing new
+  const Candidate found = look_at_bank(slot, bank, from);
+  if (found.before(best)) best_[slot] = found;
 }
 
 void Channel::begin_refreshes() {
@@ -184,8 +192,7 @@ void Channel::open(const Candidate& chosen, Tick t) {
   bank.last_column = t;
   open_.put(chosen.bank, true);
   if (policy_.scheduler == Scheduler::FIRST_READY) {
-    queues_.take(entry);
-    settled_ = false;
+    take(entry);
     bank.owner = entry;
     bank.owned = owners_++;
     owned_.put(chosen.bank, true);
@@ -195,6 +202,14 @@ void Channel::open(const Candidate& chosen, Tick t) {
     bank.miss[kind] = queues_.find(queues_.first_of(chosen.bank, kind), row, false);
   }
   file(chosen.bank);
+}
+
+// Out of its queue, which turns when it serves its last read or has few writes left.
+void Channel::take(int entry) {
+  const int q = queues_.queue_of(queues_[entry].request.bank);
+  queues_.take(entry);
+  settled_ &= draining_[q] ? queues_.waiting(q, true) > policy_.drain_to
+                           : queues_.waiting(q, false) > 0;
 }
 
 void Channel::access(const Candidate& chosen, Tick t) {
@@ -208,8 +223,7 @@ void Channel::access(const Candidate& chosen, Tick t) {
   } else {
     if (bank.miss[kind] != NONE && queues_[bank.miss[kind]].order < entry.order) ++bank.passed;
     bank.hit[kind] = queues_.find(entry.bank_next, bank.row, true);
-    queues_.take(served);
-    settled_ = false;
+    take(served);
   }
   Command c = chosen.command;
   const bool last = bank.hit[0] == NONE && bank.hit[1] == NONE && bank.owner == NONE;

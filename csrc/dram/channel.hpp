@@ -106,6 +106,7 @@ class Channel {
   void start(const Candidate& chosen, Slot slot, Tick t);
   void look_again(Slot slot, Command c, int bank, Tick from);
   void open(const Candidate& chosen, Tick t);
+  void take(int entry);
   void access(const Candidate& chosen, Tick t);
   void close(int bank);
   void refreshed(const Candidate& chosen, Tick t);
