@@ -21,13 +21,13 @@ from .maps import maps_of
 from .run import simulate
 from .streams import Runs, Tiles, activations, has_cache, paged_kv
 
-PARTS = 32
+PARTS = 16
 """Parts of a stream in the first sample."""
 PART_INTERVALS = 0.25
 """Refresh intervals that a part lasts at the memory's peak."""
 MOVES = 0.005
 """Most that the rate may have moved when the sample was last doubled."""
-MOST_DOUBLINGS = 3
+MOST_DOUBLINGS = 4
 STEADY = (0.1, 0.9)
 """Shares of the sample between which a rate is taken: without filling and emptying the queues."""
 
@@ -35,8 +35,8 @@ STEADY = (0.1, 0.9)
 class Sampled(Spec, frozen=True, kw_only=True):
     """What a steady stream gets of a memory.
 
-    moved: how far the rate moved, relatively, from the first half of the sample to all of it; 1 for
-    a stream too short to have halves.
+    moved: how far the rate moved, relatively, when the sample was last doubled; 0 where it is the
+    whole stream.
     """
 
     share_of_peak: float
@@ -81,7 +81,7 @@ def expert_bytes_stream(expert: Expert, count: int, config: DramConfig, demand: 
         touched=np.arange(min(count, -(-wanted // demand.readers) * demand.readers)),
         readers=demand.readers,
         tile_bytes=demand.tile_bytes,
-        regions=config.channels,
+        regions=config.channels * config.pseudo_channels,
         capacity_bytes=config.capacity_bytes,
     )
     return expert_runs(expert, reading, demand.layout)
@@ -151,20 +151,30 @@ def _core_hash() -> str:
     return content_hash(read_bounded(_core.__file__))
 
 
-def _measured(config: DramConfig, controller: Controller, runs: Runs, doubling: int = 0) -> Sampled:
+def _measured(
+    config: DramConfig,
+    controller: Controller,
+    runs: Runs,
+    doubling: int = 0,
+    before: Sampled | None = None,
+) -> Sampled:
     tiles = runs.sample(PARTS << doubling, _part_bytes(config))
     made = _once(config, controller, tiles)
-    settled = made.moved <= MOVES or int(tiles.size.sum()) == runs.bytes
-    if settled or doubling == MOST_DOUBLINGS:
+    if int(tiles.size.sum()) == runs.bytes:
         return made
-    return _measured(config, controller, runs, doubling + 1)
+    if before is not None:
+        moved = abs(made.share_of_peak / before.share_of_peak - 1)
+        made = msgspec.structs.replace(made, moved=moved)
+        if moved <= MOVES or doubling == MOST_DOUBLINGS:
+            return made
+    return _measured(config, controller, runs, doubling + 1, made)
 
 
 def _once(config: DramConfig, controller: Controller, tiles: Tiles) -> Sampled:
     access = config.organisation.access_bytes
     requests = tiles.requests(access)
     done = simulate(config, controller, requests)
-    rate, moved = _steady(np.sort(done.finish_cycles), config.timing["tREFI"])
+    rate = _steady(np.sort(done.finish_cycles), config.timing["tREFI"])
     peak = config.peak_bandwidth_bytes_per_s / config.timing.clock_hz
     joules = done.energy_j
     return Sampled(
@@ -172,23 +182,19 @@ def _once(config: DramConfig, controller: Controller, tiles: Tiles) -> Sampled:
         row_hit_rate=done.row_hit_rate,
         energy_j_per_bit=None if joules is None else joules / (8 * access * len(requests)),
         requests=len(requests),
-        moved=moved,
+        moved=0.0,
     )
 
 
-def _steady(finish: NDArray[np.float64], interval: int) -> tuple[float, float]:
-    """Requests a cycle in the steady part, and how far the rate moved over its second half. Halves
-    last whole refresh intervals; a sample too short for them is taken as it is, with 1.
-
-    finish: cycles `[requests]`, ascending.
-    """
+def _steady(finish: NDArray[np.float64], interval: int) -> float:
+    """Requests a cycle in the steady part, over whole refresh intervals; over everything where the
+    sample is too short for one. finish: cycles `[requests]`, ascending."""
     begin, end = (float(finish[int(share * (finish.size - 1))]) for share in STEADY)
-    half = int((end - begin) // (2 * interval)) * interval
-    if not half:
-        return finish.size / float(finish[-1]), 1.0
-    first, middle, last = np.searchsorted(finish, [begin, begin + half, begin + 2 * half]).tolist()
-    rate = (last - first) / (2 * half)
-    return rate, abs(rate * half / (middle - first) - 1)
+    cycles = int((end - begin) // interval) * interval
+    if not cycles:
+        return finish.size / float(finish[-1])
+    first, last = np.searchsorted(finish, [begin, begin + cycles]).tolist()
+    return (last - first) / cycles
 
 
 def memory_efficiency(

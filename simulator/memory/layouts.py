@@ -45,8 +45,8 @@ class Reading(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     bases: uint64 `[experts]`, where the block of each begins; touched: the experts read, in order;
     tile_bytes: what a reader asks for before the next one's turn. regions: equal parts of the
-    `capacity_bytes` over which layout 'sliced' spreads every expert; channels, where the address
-    map has the channel on top.
+    `capacity_bytes` over which layout 'sliced' spreads every expert; data buses, where the address
+    map has channels on top.
     """
 
     bases: Addresses
@@ -128,7 +128,7 @@ def _interleaved(expert: Expert, reading: Reading) -> Runs:
 
 
 def _sliced(expert: Expert, reading: Reading) -> Runs:
-    """Every expert cut into a slice of columns for each region; a reader takes a slice."""
+    """Every expert cut into a slice of columns for each region; all slices of it at once."""
     part = -(-expert.bytes // (reading.regions * reading.tile_bytes)) * reading.tile_bytes
     region = reading.capacity_bytes // reading.regions
     if len(reading.bases) * part > region:
@@ -137,7 +137,7 @@ def _sliced(expert: Expert, reading: Reading) -> Runs:
     starts = np.arange(offsets.size, dtype=np.uint64) * np.uint64(region)
     base = reading.touched.astype(np.uint64)[:, None] * np.uint64(part) + starts
     size = np.broadcast_to(np.minimum(expert.bytes - offsets, part), base.shape)
-    return _runs(base, size, reading)
+    return _runs(base, size, msgspec.structs.replace(reading, readers=offsets.size))
 
 
 def _runs(base: Addresses, size: Numbers | np.int64, reading: Reading) -> Runs:

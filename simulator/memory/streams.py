@@ -13,6 +13,9 @@ from ...workload import MoEModel
 from ...workload.model import Gqa, Mla
 from .requests import MOST_REQUESTS, Requests
 
+GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples modulo 1 are spread evenly, whatever their number."""
+
 Addresses = NDArray[np.uint64]
 Numbers = NDArray[np.int64]
 
@@ -90,10 +93,11 @@ class Runs(msgspec.Struct, frozen=True, eq=False):
         return self._between(begin, reader, 0, int((begin + count).max()))
 
     def sample(self, parts: int, part_bytes: int) -> Tiles:
-        """Parts of `part_bytes` and more, evenly spread over the stream, or all of it if less.
+        """Parts of `part_bytes` and more, one in each of as many equal stretches of the stream, or
+        all of it if less.
 
-        parts: a power of two. Parts stand in bit-reversed order, so that the first half of them is
-        spread evenly too.
+        parts: a power of two. They stand in bit-reversed order, so that the first half of them is
+        spread evenly too, and not at one distance, which the bits of addresses would resonate with.
         """
         count = -(-self.size // self.tile_bytes)
         begin, reader = _rounds(count, self.readers)
@@ -103,7 +107,8 @@ class Runs(msgspec.Struct, frozen=True, eq=False):
             return self._between(begin, reader, 0, rounds)
         bits = parts.bit_length() - 1
         order = [int(f"{i:0{bits}b}"[::-1], 2) if bits else 0 for i in range(parts)]
-        starts = [i * rounds // parts for i in order]
+        stretch = rounds / parts
+        starts = [int(i * stretch + (i * GOLDEN % 1) * (stretch - width)) for i in order]
         made = [self._between(begin, reader, start, start + width) for start in starts]
         columns = zip(*((part.base, part.size, part.write) for part in made), strict=True)
         return Tiles(*(np.concatenate(column) for column in columns))
