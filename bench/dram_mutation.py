@@ -47,10 +47,7 @@ LOOSE = (
 )  # fmt: skip
 """One cycle each, so that only the command bus keeps two commands apart."""
 
-INTRODUCTION = """---
-orphan: true
----
-# Mutation test of the memory core
+INTRODUCTION = """# Mutation test of the memory core
 
 Written by `python bench/dram_mutation.py --out docs/dram_mutation.md`.
 

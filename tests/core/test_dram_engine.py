@@ -1,5 +1,7 @@
 """The DRAM engine itself: arguments it refuses, and runs for the sanitizers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ RULES = [  # level, before, after, ticks, window, others
 
 
 def spec(**changed):
-    given = {
+    given: dict[str, Any] = {
         "sizes": [2, 2, 4, 4], "ticks_per_cycle": 1, "shared_bus": False, "rising": [True] * 9,
         "rules": np.array(RULES, np.int32), "read_ticks": 16, "write_ticks": 7,
         "refresh_ticks": 3900, "refresh_bank_ticks": 60, "refresh_together": 1,
@@ -25,7 +27,7 @@ def spec(**changed):
 
 
 def policy(**changed):
-    given = {
+    given: dict[str, Any] = {
         "scheduler": 0, "row_policy": 0, "refresh": 0, "queue_per_rank": True,
         "capacity": [32, 32], "drain_from": 26, "drain_to": 6, "most_hits": 0, "timeout_ticks": 0,
     }  # fmt: skip
