@@ -193,8 +193,8 @@ def _steady(finish: NDArray[np.float64], interval: int) -> float:
     cycles = int((end - begin) // interval) * interval
     if not cycles:
         return finish.size / float(finish[-1])
-    first, last = np.searchsorted(finish, [begin, begin + cycles]).tolist()
-    return (last - first) / cycles
+    first, last = np.searchsorted(finish, [begin, begin + cycles])
+    return float(last - first) / cycles
 
 
 def memory_efficiency(
