@@ -35,11 +35,11 @@ class Controller(Spec, frozen=True, kw_only=True):
     wait for it, and these in the queue; most_hits of them may pass an older request of their bank
     (0: any number; only this scheduler asks). 'fcfs' goes by age alone. read_queue, write_queue:
     entries of each queue, of which every pseudo channel (or rank) has its own, or a channel one
-    (`queue_scope`). Writes wait until
-    `write_high` of their queue is full and are then sent until `write_low` is left. row_policy:
-    rows stay open, are closed with the last waiting hit, or after `timeout_cycles` without one.
-    front: 'in-order' lets one request that finds no room hold back all later ones, in all channels;
-    'per-channel' those of its own channel. address_map: instead of the memory's own.
+    (`queue_scope`). Writes wait until `write_high` of their queue is full and are then sent until
+    `write_low` is left. row_policy: rows stay open, are closed with the last waiting hit, or after
+    `timeout_cycles` without one. front: 'in-order' lets one request that finds no room hold back
+    all later ones, in all channels; 'per-channel' those of its own channel. address_map: instead of
+    the memory's own.
     """
 
     scheduler: Scheduler = "first-ready"
@@ -82,7 +82,8 @@ POLICIES: dict[str, Controller] = {
 """'ramulator': as Ramulator 2.1 is configured beside the shared traces (CMU-SAFARI/ramulator2,
 c5b1c3a): one queue for a channel's two pseudo channels, one door for all channels. 'moesaic' is the
 same scheduler with a queue and a door for each pseudo channel: over the recorded traces it reaches
-12 % more than 'ramulator' and 3 % more than 'fr-fcfs' (geometric mean), whose queues fill sooner."""
+12 % more than 'ramulator' and 3 % more than 'fr-fcfs' (geometric mean), whose queues fill
+sooner."""
 
 
 def policy(name_or_path: str | Path) -> Controller:
