@@ -78,6 +78,8 @@ class Channel {
     int first;
   };
 
+  void describe_requests(std::vector<std::int32_t>& key, RowNames& names) const;  // memo.cpp
+
   // scheduler.cpp
   Candidate look(Slot slot, Tick from) const;
   Candidate look_at_bank(Slot slot, int bank, Tick from) const;

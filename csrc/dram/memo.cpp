@@ -10,8 +10,8 @@ namespace moesaic::dram {
 namespace {
 
 constexpr std::int64_t SEGMENT_ACCESSES = 512;  // of a channel, about
-constexpr std::int64_t AHEAD = 4;               // segments that lanes may differ by
-constexpr std::size_t MOST_LESSONS = 2048;      // of each kind: some ten kilobytes each
+constexpr std::int64_t AHEAD = 2;               // segments of each lane that a key tells of
+constexpr std::size_t MOST_LESSONS = 4096;      // of each kind: some ten kilobytes each
 
 }  // namespace
 
@@ -47,27 +47,34 @@ void Channel::describe(Key& key, RowNames& names) const {
   key.push_back(static_cast<std::int32_t>((now_ + 1) & (spec_->ticks_per_cycle - 1)));
   timing_.describe(key, now_ + 1);
   for (int b = 0; b < spec_->nodes[BANK]; ++b) {
-    const Bank& bank = banks_[b];
-    key.push_back(bank.row == NONE ? NONE : names.name(b, bank.row));
-    key.push_back(bank.passed);
-    if (bank.owner == NONE) continue;
-    const Entry& owner = queues_[bank.owner];
-    key.push_back(owner.request.write ? -3 : -2);
-    key.push_back(static_cast<std::int32_t>(now_ - owner.accepted));
-    key.push_back(static_cast<std::int32_t>(owners_ - bank.owned));
+    key.push_back(banks_[b].row == NONE ? NONE : names.name(b, banks_[b].row));
+    key.push_back(std::min(banks_[b].passed, policy_.most_hits));
   }
-  for (int q = 0; q < queues_.count(); ++q) {
-    key.push_back(draining_[q] + 2 * settled_);
-    for (const bool kind : {false, true}) {
-      key.push_back(queues_.waiting(q, kind));
-      for (int e = queues_.oldest(q, kind); e != NONE; e = queues_[e].next) {
-        const Request& request = queues_[e].request;
-        key.push_back(request.bank);
-        key.push_back(names.name(request.bank, request.row));
-        key.push_back(static_cast<std::int32_t>(queues_.orders() - queues_[e].order));
-      }
-    }
+  for (const char draining : draining_) key.push_back(draining + 2 * settled_);
+  describe_requests(key, names);
+}
+
+// All waiting requests in order of acceptance. Of the times of acceptance only matters which are
+// equal, and that only to requests whose banks were opened for them: then the bank opened first wins.
+void Channel::describe_requests(Key& key, RowNames& names) const {
+  std::array<int, MOST_BANKS> owners;
+  int owned = 0;
+  owned_.each([&](int b) { owners[owned++] = banks_[b].owner; });
+  const auto opened = [&](int e) { return banks_[queues_[e].request.bank].owned; };
+  const std::vector<int> all = queues_.in_order(owners.data(), owned);
+  Tick accepted = -1;
+  for (const int e : all) {
+    const Entry& entry = queues_[e];
+    const bool owner = banks_[entry.request.bank].owner == e;
+    const bool together = policy_.scheduler == Scheduler::FIRST_READY && entry.accepted == accepted;
+    key.push_back(entry.request.bank * 8 + entry.request.write * 4 + owner * 2 + together);
+    key.push_back(names.name(entry.request.bank, entry.request.row));
+    if (owner)
+      key.push_back(static_cast<std::int32_t>(std::count_if(
+          owners.begin(), owners.begin() + owned, [&](int o) { return opened(o) < opened(e); })));
+    accepted = entry.accepted;
   }
+  key.push_back(static_cast<std::int32_t>(all.size()));
 }
 
 void Channel::describe_refresh(Key& key) const {
@@ -126,92 +133,89 @@ Channel Replayer::serve(int number) {
   Channel channel(plan_, policy_, {unused_, unused_ + 1, unused_ + 2}, false);
   std::vector<StreamLane> lanes;
   for (int i = 0; i < stream_->lanes(); ++i) lanes.emplace_back(*stream_, number, i);
-  for (std::int64_t first = 0; first < stream_->length(); first += in_segment_) {
+  while (!lanes[0].done()) {
     const Totals before = channel.take_totals();
-    serve_segment(channel, lanes, first, number);
+    serve_segment(channel, lanes, number);
     channel.add_totals(before);
   }
+  feed(channel, lanes, [](const auto&) { return false; });
   while (!channel.idle()) channel.step(NEVER);
   return channel;
 }
 
-void Replayer::serve_segment(Channel& channel, std::vector<StreamLane>& lanes, std::int64_t first,
-                             int number) {
+// A segment ends when the first lane has come so many chunks further.
+void Replayer::serve_segment(Channel& channel, std::vector<StreamLane>& lanes, int number) {
   ++segments_;
-  const std::int64_t end = std::min(first + in_segment_, stream_->length());
-  const auto past_end = [&](const std::vector<StreamLane>& all) {
-    return std::all_of(all.begin(), all.end(), [&](const StreamLane& l) { return l.chunk() >= end; });
-  };
-  if (past_end(lanes) || !remember_ || !describe(channel, lanes, first, number))
-    return feed(channel, lanes, past_end);
+  const std::int64_t end = std::min(lanes[0].chunk() + in_segment_, stream_->length());
+  const auto past_end = [&](const std::vector<StreamLane>& all) { return all[0].chunk() >= end; };
+  if (!remember_ || !describe(channel, lanes, number)) return feed(channel, lanes, past_end);
   const Tick begun = channel.next_tick(), due = channel.refresh_due();
   if (const auto known = quiet_.find(key_); known != quiet_.end()) {
     const Lesson& lesson = known->second;
     if (lesson.end.next_tick() - lesson.begun + begun < due)
-      return replay(lesson, false, channel, lanes, first);
+      return replay(lesson, false, channel, lanes);
   }
   const std::size_t length = key_.size();
   channel.describe_refresh(key_);
   if (const auto known = refreshed_.find(key_); known != refreshed_.end())
-    return replay(known->second, true, channel, lanes, first);
+    return replay(known->second, true, channel, lanes);
   const int refreshes = channel.refreshes_begun();
+  const std::vector<StreamLane> starts = lanes;
   feed(channel, lanes, past_end);
   if (channel.refreshing()) return;
   const bool quiet = channel.refreshes_begun() == refreshes;
   if (quiet) key_.resize(length);
-  learn(quiet ? quiet_ : refreshed_, begun, channel, lanes, first);
+  learn(quiet ? quiet_ : refreshed_, begun, channel, starts, lanes);
 }
 
-// The state and the requests to come; false where that is more than a key holds.
-bool Replayer::describe(const Channel& channel, const std::vector<StreamLane>& lanes,
-                        std::int64_t first, int number) {
+// The state and each lane's requests to come, wherever in the stream it is; false where that is more
+// than a key holds.
+bool Replayer::describe(const Channel& channel, const std::vector<StreamLane>& lanes, int number) {
   if (channel.refreshing()) return false;
-  Key& key = key_;
-  key.clear();
+  key_.clear();
   names_.clear();
-  channel.describe(key, names_);
-  const std::int64_t seen = first + AHEAD * in_segment_;
-  for (const StreamLane& lane : lanes) {
-    if (lane.chunk() >= seen) return false;
-    key.push_back(static_cast<std::int32_t>(lane.chunk() - first));
-    key.push_back(static_cast<std::int32_t>(lane.next()) * 2 + lane.refused);
-  }
-  for (std::int64_t i = first; i < seen; ++i) {
-    if (i >= stream_->length()) {
-      key.push_back(-1);
-      continue;
-    }
-    const Chunk& chunk = (*stream_)[i];
-    key.push_back(chunk.log_bytes);
-    key.push_back(chunk.place.channel ^ number);
-    key.push_back(chunk.place.bank);
-    for (int lane = 0; lane < stream_->lanes(); ++lane)
-      for (const Place& offset : stream_->pattern(chunk, number, lane).rows) {
-        const Place at = chunk.place ^ offset;
-        key.push_back(names_.name(at.bank, at.row));
+  channel.describe(key_, names_);
+  for (std::size_t k = 0; k < lanes.size(); ++k) {
+    key_.push_back(static_cast<std::int32_t>(lanes[k].next()) * 2 + lanes[k].refused);
+    const std::int64_t begin = lanes[k].chunk();
+    for (std::int64_t i = begin; i < begin + AHEAD * in_segment_; ++i) {
+      if (i >= stream_->length()) {
+        key_.push_back(-1);
+        break;
       }
+      const Chunk& chunk = (*stream_)[i];
+      const Pattern& pattern = stream_->pattern(chunk, number, static_cast<int>(k));
+      key_.push_back(chunk.log_bytes);
+      key_.push_back(pattern.number);
+      key_.push_back(chunk.place.bank);
+      for (const Place& offset : pattern.rows) {
+        const Place at = chunk.place ^ offset;
+        key_.push_back(names_.name(at.bank, at.row));
+      }
+    }
   }
   return true;
 }
 
 void Replayer::replay(const Lesson& lesson, bool refreshed, Channel& channel,
-                      std::vector<StreamLane>& lanes, std::int64_t first) {
+                      std::vector<StreamLane>& lanes) {
   ++remembered_;
   channel.become(lesson.end, channel.next_tick() - lesson.begun, refreshed, names_, lesson.names);
   for (std::size_t i = 0; i < lanes.size(); ++i) {
-    lanes[i].move_to(first + lesson.lanes[i].chunk, lesson.lanes[i].next);
+    lanes[i].move_to(lanes[i].chunk() + lesson.lanes[i].chunks, lesson.lanes[i].next);
     lanes[i].refused = lesson.lanes[i].refused;
     lanes[i].from = 0;
   }
 }
 
 void Replayer::learn(Lessons& lessons, Tick begun, const Channel& channel,
-                     const std::vector<StreamLane>& lanes, std::int64_t first) {
+                     const std::vector<StreamLane>& starts, const std::vector<StreamLane>& ends) {
   if (lessons.size() >= MOST_LESSONS) return;
   std::vector<Stop> stops;
-  for (const StreamLane& lane : lanes) {
-    if (lane.chunk() >= first + AHEAD * in_segment_) return;
-    stops.push_back({lane.chunk() - first, lane.next(), lane.refused});
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    const std::int64_t chunks = ends[i].chunk() - starts[i].chunk();
+    if (chunks >= AHEAD * in_segment_) return;  // it saw more than the key tells
+    stops.push_back({chunks, ends[i].next(), ends[i].refused});
   }
   lessons.emplace(key_, Lesson{channel, names_, begun, std::move(stops)});
 }

@@ -53,8 +53,8 @@ class Replayer {
   std::int64_t remembered() const { return remembered_; }
 
  private:
-  struct Stop {  // of a lane, counted from the first chunk of the segment
-    std::int64_t chunk;
+  struct Stop {  // of a lane
+    std::int64_t chunks;  // passed since the segment began
     std::size_t next;
     bool refused;
   };
@@ -66,14 +66,12 @@ class Replayer {
   };
   using Lessons = std::unordered_map<Key, Lesson, KeyHash>;
 
-  void serve_segment(Channel& channel, std::vector<StreamLane>& lanes, std::int64_t first,
-                     int number);
-  bool describe(const Channel& channel, const std::vector<StreamLane>& lanes, std::int64_t first,
-                int number);
+  void serve_segment(Channel& channel, std::vector<StreamLane>& lanes, int number);
+  bool describe(const Channel& channel, const std::vector<StreamLane>& lanes, int number);
   void replay(const Lesson& lesson, bool refreshed, Channel& channel,
-              std::vector<StreamLane>& lanes, std::int64_t first);
+              std::vector<StreamLane>& lanes);
   void learn(Lessons& lessons, Tick begun, const Channel& channel,
-             const std::vector<StreamLane>& lanes, std::int64_t first);
+             const std::vector<StreamLane>& starts, const std::vector<StreamLane>& ends);
 
   std::shared_ptr<const Plan> plan_;
   Policy policy_;

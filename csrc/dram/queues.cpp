@@ -1,5 +1,7 @@
 #include "dram/queues.hpp"
 
+#include <algorithm>
+
 namespace moesaic::dram {
 
 Queues::Queues(const Spec& spec, const Policy& policy)
@@ -45,6 +47,15 @@ void Queues::take(int e) {
   (entry.bank_previous == NONE ? bank.head : pool_[entry.bank_previous].bank_next) = entry.bank_next;
   (entry.bank_next == NONE ? bank.tail : pool_[entry.bank_next].bank_previous) = entry.bank_previous;
   --list.waiting;
+}
+
+std::vector<int> Queues::in_order(const int* taken, int count) const {
+  std::vector<int> all(taken, taken + count);
+  for (const auto& kinds : lists_)
+    for (const List& list : kinds)
+      for (int e = list.head; e != NONE; e = pool_[e].next) all.push_back(e);
+  std::sort(all.begin(), all.end(), [&](int a, int b) { return pool_[a].order < pool_[b].order; });
+  return all;
 }
 
 }  // namespace moesaic::dram

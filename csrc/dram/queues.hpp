@@ -45,7 +45,8 @@ class Queues {
   // A waiting write to the same address as this request.
   bool holds_write_to(const Request& request) const;
 
-  std::int64_t orders() const { return orders_; }
+  // All entries in order of acceptance: those that wait in queues, and `taken` ones given here.
+  std::vector<int> in_order(const int* taken, int count) const;
   template <class F>
   void each(F&& change) {
     for (Entry& entry : pool_) change(entry);

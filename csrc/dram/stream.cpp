@@ -1,6 +1,7 @@
 #include "dram/stream.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -40,6 +41,12 @@ void Stream::make_patterns(int log_bytes) {
     const std::size_t which = static_cast<std::size_t>(at.channel) * lanes_ + (at.bank >> lane_shift_);
     patterns[which].accesses.push_back(at);
     if (seen[which].insert({at.bank, at.row}).second) patterns[which].rows.push_back(at);
+  }
+  std::map<std::vector<std::pair<int, int>>, int> numbers;
+  for (Pattern& pattern : patterns) {
+    std::vector<std::pair<int, int>> asked;
+    for (const Place& at : pattern.accesses) asked.emplace_back(at.bank, at.row);
+    pattern.number = numbers.emplace(std::move(asked), static_cast<int>(numbers.size())).first->second;
   }
 }
 

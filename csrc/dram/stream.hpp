@@ -39,9 +39,11 @@ struct Chunk {
 };
 
 // The accesses of a chunk that fall to one channel and one lane, as places to be XORed with that of
-// the chunk, in order; and the rows that they touch, each (bank, row) once.
+// the chunk, in order; and the rows that they touch, each (bank, row) once. Patterns of one number
+// ask for the same banks and rows in the same order.
 struct Pattern {
   std::vector<Place> accesses, rows;
+  int number = 0;
 };
 
 class Stream {
