@@ -65,11 +65,12 @@ class Channel {
   static bool is_owned(const Candidate& c) { return c.rank >> 48 == OWNED; }
 
   struct Bank {
-    int row = NONE;       // open
-    int owner = NONE;     // the entry for which FIRST_READY opened the row
+    int row = NONE;          // open
+    int owner = NONE;        // the entry for which FIRST_READY opened the row
     std::int64_t owned = 0;  // when, among all owners
-    int hit[2] = {NONE, NONE}, miss[2] = {NONE, NONE};  // oldest entry of each kind for the row; for another
-    int passed = 0;       // hits that went before an older request of the bank
+    int hit[2] = {NONE, NONE};   // the oldest entry of each kind that wants the row
+    int miss[2] = {NONE, NONE};  // and that wants another
+    int passed = 0;              // hits that went before an older miss
     Tick last_column = 0;
   };
   struct Unit {  // of refresh: a rank, or banks of it

@@ -55,7 +55,7 @@ void Channel::describe(Key& key, RowNames& names) const {
 }
 
 // All waiting requests in order of acceptance. Of the times of acceptance only matters which are
-// equal, and that only to requests whose banks were opened for them: then the bank opened first wins.
+// equal, and that only to requests whose banks were opened for them: the bank opened first wins.
 void Channel::describe_requests(Key& key, RowNames& names) const {
   std::array<int, MOST_BANKS> owners;
   int owned = 0;
@@ -126,8 +126,10 @@ Replayer::Replayer(std::shared_ptr<const Plan> plan, const Policy& policy, const
       policy_(policy),
       stream_(&stream),
       remember_(remember && stream.only_reads() && policy.row_policy != RowPolicy::TIMEOUT),
-      in_segment_(std::max<std::int64_t>(
-          1, SEGMENT_ACCESSES * channels * stream.length() / std::max<std::int64_t>(1, stream.accesses()))) {}
+      in_segment_(stream.accesses() == 0 ? 1
+                                         : std::max<std::int64_t>(1, SEGMENT_ACCESSES * channels *
+                                                                         stream.length() /
+                                                                         stream.accesses())) {}
 
 Channel Replayer::serve(int number) {
   Channel channel(plan_, policy_, {unused_, unused_ + 1, unused_ + 2}, false);
@@ -168,8 +170,8 @@ void Replayer::serve_segment(Channel& channel, std::vector<StreamLane>& lanes, i
   learn(quiet ? quiet_ : refreshed_, begun, channel, starts, lanes);
 }
 
-// The state and each lane's requests to come, wherever in the stream it is; false where that is more
-// than a key holds.
+// The state and each lane's requests to come, wherever in the stream it is; false where that is
+// more than a key holds.
 bool Replayer::describe(const Channel& channel, const std::vector<StreamLane>& lanes, int number) {
   if (channel.refreshing()) return false;
   key_.clear();

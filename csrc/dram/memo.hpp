@@ -41,8 +41,8 @@ class RowNames {
 // Serves one channel's part of a stream, segment by segment.
 class Replayer {
  public:
-  Replayer(std::shared_ptr<const Plan> plan, const Policy& policy, const Stream& stream, int channels,
-           bool remember);
+  Replayer(std::shared_ptr<const Plan> plan, const Policy& policy, const Stream& stream,
+           int channels, bool remember);
   // `unused_` is pointed to by channels, so this stays where it is.
   Replayer(const Replayer&) = delete;
   Replayer& operator=(const Replayer&) = delete;

@@ -269,7 +269,8 @@ void PlainChannel::begin_refreshes() {
 void PlainChannel::settle() {
   for (Queue& q : queues_) {
     if (!q.refreshes.empty()) continue;
-    const int reads = static_cast<int>(q.line[0].size()), writes = static_cast<int>(q.line[1].size());
+    const int reads = static_cast<int>(q.line[0].size());
+    const int writes = static_cast<int>(q.line[1].size());
     q.draining = q.draining ? writes > policy_.drain_to || reads == 0
                             : writes >= policy_.drain_from || reads == 0;
   }

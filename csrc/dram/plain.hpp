@@ -13,7 +13,8 @@ namespace moesaic::dram {
 
 class PlainChannel {
  public:
-  PlainChannel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome outcome, bool record);
+  PlainChannel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome outcome,
+               bool record);
 
   bool offer(const Request& request, Tick t);
   bool full(const Request& request) const;

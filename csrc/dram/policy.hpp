@@ -10,7 +10,7 @@
 namespace moesaic::dram {
 
 enum class Scheduler {
-  FIRST_READY,  // Ramulator 2.1: whatever may start now, oldest first; an opened bank owns its request
+  FIRST_READY,  // Ramulator 2.1: what may start now, oldest first; an opened bank owns its request
   ROW_HIT_FIRST,  // FR-FCFS: a row stays open while requests wait for it
   IN_ORDER,       // FCFS: the oldest request alone
 };
@@ -47,7 +47,7 @@ struct Issued {
   std::int32_t bank, row;  // the first bank of a rank for PREA and REF; row of ACT, RD, WR, else -1
 };
 
-// Refresh intervals for which requests may wait without one being served, and what is said if they do.
+// Refresh intervals that requests may wait without one being served, and what is said if they do.
 constexpr Tick PATIENCE = 64;
 inline constexpr char STARVED[] = "refreshes leave no time for requests";
 

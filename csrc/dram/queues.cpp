@@ -9,7 +9,7 @@ Queues::Queues(const Spec& spec, const Policy& policy)
       lists_(policy.queue_per_rank ? spec.nodes[RANK] : 1),
       banks_(spec.nodes[BANK]) {
   for (int bank = 0; bank < spec.nodes[BANK]; ++bank)
-    queue_of_[bank] = policy.queue_per_rank ? static_cast<std::int16_t>(spec.rank_of(bank)) : std::int16_t{0};
+    queue_of_[bank] = static_cast<std::int16_t>(policy.queue_per_rank ? spec.rank_of(bank) : 0);
 }
 
 bool Queues::holds_write_to(const Request& request) const {
@@ -44,8 +44,9 @@ void Queues::take(int e) {
   List& bank = banks_[entry.request.bank][entry.request.write];
   (entry.previous == NONE ? list.head : pool_[entry.previous].next) = entry.next;
   (entry.next == NONE ? list.tail : pool_[entry.next].previous) = entry.previous;
-  (entry.bank_previous == NONE ? bank.head : pool_[entry.bank_previous].bank_next) = entry.bank_next;
-  (entry.bank_next == NONE ? bank.tail : pool_[entry.bank_next].bank_previous) = entry.bank_previous;
+  const int before = entry.bank_previous, after = entry.bank_next;
+  (before == NONE ? bank.head : pool_[before].bank_next) = after;
+  (after == NONE ? bank.tail : pool_[after].bank_previous) = before;
   --list.waiting;
 }
 

@@ -148,8 +148,8 @@ bool Channel::keeps_row(const Bank& bank, bool kind) const {
   return queues_[bank.hit[kind]].order < queues_[bank.miss[kind]].order;
 }
 
-// What a bank's waiting requests of the kind that its queue serves may be given next. Keys are in the
-// order of acceptance and tell the bank.
+// What a bank's waiting requests of the kind that its queue serves may be given next. Keys are in
+// the order of acceptance and tell the bank.
 void Channel::file(int b) {
   const Bank& bank = banks_[b];
   const bool kind = draining_[queues_.queue_of(b)];

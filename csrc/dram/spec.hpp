@@ -47,7 +47,8 @@ struct Spec {
   // size: ranks, stack ids, bank groups, banks in a group.
   void place_banks(const std::array<int, 4>& size) {
     nodes[CHANNEL] = 1;
-    for (int level = RANK; level < LEVELS; ++level) nodes[level] = nodes[level - 1] * size[level - 1];
+    for (int level = RANK; level < LEVELS; ++level)
+      nodes[level] = nodes[level - 1] * size[level - 1];
     for (int level = CHANNEL; level < LEVELS; ++level) {
       banks[level] = nodes[BANK] / nodes[level];
       shift[level] = __builtin_ctz(static_cast<unsigned>(banks[level]));

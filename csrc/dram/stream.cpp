@@ -19,7 +19,8 @@ Stream::Stream(AddressBits bits, const std::uint64_t* base, const std::int64_t* 
   for (std::int64_t i = 0; i < n; ++i) {
     only_reads_ &= !write[i];
     std::uint64_t at = base[i] & ~(access - 1);
-    const std::uint64_t end = (base[i] + static_cast<std::uint64_t>(size[i]) + access - 1) & ~(access - 1);
+    const std::uint64_t past = base[i] + static_cast<std::uint64_t>(size[i]);
+    const std::uint64_t end = (past + access - 1) & ~(access - 1);
     while (at < end) {
       int log_bytes = at ? std::min(most_log_bytes, __builtin_ctzll(at)) : most_log_bytes;
       while (at + (std::uint64_t{1} << log_bytes) > end) --log_bytes;
@@ -38,7 +39,8 @@ void Stream::make_patterns(int log_bytes) {
   const std::uint64_t count = std::uint64_t{1} << (log_bytes - bits_.access_shift);
   for (std::uint64_t i = 0; i < count; ++i) {
     const Place at = bits_(i << bits_.access_shift);
-    const std::size_t which = static_cast<std::size_t>(at.channel) * lanes_ + (at.bank >> lane_shift_);
+    const std::size_t which =
+        static_cast<std::size_t>(at.channel) * lanes_ + (at.bank >> lane_shift_);
     patterns[which].accesses.push_back(at);
     if (seen[which].insert({at.bank, at.row}).second) patterns[which].rows.push_back(at);
   }
@@ -46,7 +48,8 @@ void Stream::make_patterns(int log_bytes) {
   for (Pattern& pattern : patterns) {
     std::vector<std::pair<int, int>> asked;
     for (const Place& at : pattern.accesses) asked.emplace_back(at.bank, at.row);
-    pattern.number = numbers.emplace(std::move(asked), static_cast<int>(numbers.size())).first->second;
+    const int next = static_cast<int>(numbers.size());
+    pattern.number = numbers.emplace(std::move(asked), next).first->second;
   }
 }
 

@@ -90,8 +90,8 @@ std::vector<Totals> run_on(const Spec& spec, const Policy& policy, const Trace& 
 
 std::vector<Totals> run(const Spec& spec, const Policy& policy, const Trace& trace, int channels,
                         Front front, int threads, bool record, bool ticking, Outcome outcome) {
-  return ticking ? run_on<PlainChannel>(spec, policy, trace, channels, front, threads, record, outcome)
-                 : run_on<Channel>(spec, policy, trace, channels, front, threads, record, outcome);
+  const auto run_with = ticking ? run_on<PlainChannel> : run_on<Channel>;
+  return run_with(spec, policy, trace, channels, front, threads, record, outcome);
 }
 
 }  // namespace moesaic::dram

@@ -34,8 +34,8 @@ struct Plan {
   int starts = 0;  // that windows remember
 };
 
-// Rules of a rank or of the channel are kept by rank, all others spread over the banks they hold for:
-// to look at a bank is then two loads, whatever the standard.
+// Rules of a rank or of the channel are kept by rank, all others spread over the banks they hold
+// for: to look at a bank is then two loads, whatever the standard.
 class Timing {
  public:
   explicit Timing(std::shared_ptr<const Plan> plan)
@@ -52,8 +52,8 @@ class Timing {
   }
 
   // Of the banks of a set, each with a key below 2^key_bits: the lowest of (delay, key) as one
-  // number, delay being how long after `from` the command can start, at most `most_delay`. What comes
-  // next is hard to foresee, so the loop has no branch.
+  // number, delay being how long after `from` the command can start, at most `most_delay`. What
+  // comes next is hard to foresee, so the loop has no branch.
   std::int64_t lowest(Command c, const BankSet& set, const std::int64_t* keys, int key_bits,
                       Tick from, Tick most_delay) const {
     const Tick* const own = banks_[c].data();
@@ -79,7 +79,8 @@ class Timing {
     for (const auto& [after, ticks] : plan_->own[c]) delay(banks_[after][bank], t + ticks);
     auto& rank = ranks_[bank >> shift[RANK]];
     for (const auto& [after, ticks] : plan_->of_rank[c]) delay(rank[after], t + ticks);
-    for (const Rule& rule : plan_->wide[c]) delay_node(rule, bank >> shift[rule.level], t + rule.ticks);
+    for (const Rule& rule : plan_->wide[c])
+      delay_node(rule, bank >> shift[rule.level], t + rule.ticks);
     for (const Rule& rule : plan_->others[c])
       delay_siblings(rule, bank >> shift[rule.level], t + rule.ticks);
     for (const Plan::Window& window : plan_->windows[c]) {
