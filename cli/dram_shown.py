@@ -116,7 +116,7 @@ def facts_of(run: DramRun) -> dict[str, Any]:
         "read_latency_cycles": {name: _percentiles(each) for name, each in latencies.items()},
         "read_latency_s": {name: _percentiles(each / clock_hz) for name, each in latencies.items()},
         "energy_j": joules,
-        "energy_j_per_bit": joules / (8 * run.bytes) if joules and run.bytes else None,
+        "energy_j_per_bit": joules / (8 * run.bytes) if joules is not None and run.bytes else None,
         "evidence": "simulated",
     }
 
@@ -133,7 +133,7 @@ def print_facts(facts: dict[str, Any]) -> None:
     share, peak = facts["share_of_peak"], human(facts["peak_bytes_per_s"], "B/s")
     rows = [
         ("requests", str(facts["requests"])),
-        ("last data", f"{facts['cycles']:g} cycles, {human(facts['seconds'], 's')}"),
+        ("last data", f"{facts['cycles']:.10g} cycles, {human(facts['seconds'], 's')}"),
         ("bandwidth", f"{human(facts['bandwidth_bytes_per_s'], 'B/s')}, {share:.2%} of {peak}"),
         ("row hits", f"{facts['row_hit_rate']:.2%} of reads and writes"),
         ("energy", _joules(facts)),
@@ -145,7 +145,10 @@ def print_facts(facts: dict[str, Any]) -> None:
     latencies = [
         (
             name,
-            *(f"{n[name]:g} ({human(seconds[since][name], 's')})" for since, n in cycles.items()),
+            *(
+                f"{n[name]:.10g} ({human(seconds[since][name], 's')})"
+                for since, n in cycles.items()
+            ),
         )
         for name in cycles["accepted"]
     ]

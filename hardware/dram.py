@@ -29,7 +29,8 @@ __all__ = [
 ]
 
 MOST_CYCLES = 1_000_000
-MOST_BANKS = 256
+MOST_BANKS = 128
+"""Of a channel: what the memory core keeps as bits."""
 
 Cycles = Annotated[int, msgspec.Meta(ge=0, le=MOST_CYCLES)]
 Clock = Annotated[float, msgspec.Meta(ge=1e6, le=1e11)]

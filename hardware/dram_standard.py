@@ -41,6 +41,8 @@ class Rule(Spec, frozen=True, kw_only=True):
         for command in (*self.before, *self.after):
             _one_of("before and after", command, COMMANDS)
         terms(self.cycles)
+        if self.others and (self.level == "channel" or self.window > 1):
+            raise ValueError("`others` goes with a level below the channel and without `window`")
         if {"PREA", "REF"} & {*self.before, *self.after} and self.level not in LEVELS[:2]:
             raise ValueError(
                 f"`level` must be channel or rank for PREA and REF, got {self.level!r}"

@@ -12,7 +12,8 @@ from .dram import COMMANDS, LEVELS, DramConfig, Rule
 from .dram_terms import value
 
 COLUMN_COMMANDS = ("RD", "WR", "RDA", "WRA")
-MOST_TICKS = 1 << 30
+MOST_TICKS = (1 << 24) - 1
+"""Of a rule, in the memory core."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,7 @@ def _pairs(rule: Rule) -> list[tuple[str, str]]:
 def _bus_rules(config: DramConfig) -> list[tuple[Key, int, str]]:
     """A command longer than a tick keeps its bus from every other. The core sends one each tick.
 
-    Where both start with a clock cycle and the first is no longer than one, there is nothing to say.
+    Where both start with a clock cycle and the first is no longer than one, there is none.
     """
     standard = config.timing.standard
     within = [

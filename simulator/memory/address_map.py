@@ -207,7 +207,11 @@ def _mask(piece: Piece) -> np.uint64:
 def _field(name: str, word: str) -> str:
     name = "pc" if name == "ra" else name
     if name not in FIELDS:
-        raise BadInput(f"has the unknown field {name}; known: {', '.join(FIELDS)}", value=word)
+        raise BadInput(
+            f"has the unknown field {name}; known: {', '.join(FIELDS)}",
+            key="address map",
+            value=word,
+        )
     return name
 
 
@@ -215,7 +219,11 @@ def _read(word: str) -> tuple[str, int, tuple[tuple[str, int], ...]]:
     """`ba:2^ro+3` -> ('ba', 2, (('ro', 3),))."""
     match = _PIECE.fullmatch(word)
     if match is None:
-        raise BadInput("must hold pieces such as co:5 or ba:2^ro, lowest bit first", value=word)
+        raise BadInput(
+            "must hold pieces such as co:5 or ba:2^ro, lowest bit first",
+            key="address map",
+            value=word,
+        )
     name = _field(match[1], word)
     sources = [(_field(field, word), int(first or 0)) for field, first in _HASH.findall(match[3])]
     return name, int(match[2]), tuple(sources)

@@ -126,7 +126,7 @@ def check_commands(
     back = walk(facts, remembered(facts, device.channels), found, *arrays)
     if back >= 0:
         raise BadInput(
-            "time goes backwards in its channel", key=f"tick[{back}]", value=arrays[0][back]
+            "time goes backwards in its channel", key=f"tick[{back}]", value=int(arrays[0][back])
         )
     said = in_words(device, rules, facts, found, arrays)
     named = [(i, rule.name, rule.scope) for i, rule in enumerate(rules)]

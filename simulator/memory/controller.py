@@ -11,6 +11,7 @@ from ...base import Natural, Share, Spec, unknown
 from ...base.spec import load
 
 Entries = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+Timeout = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 Scheduler = Literal["fr-fcfs", "fcfs", "first-ready"]
 Scope = Literal["pseudo_channel", "channel"]
 RowPolicy = Literal["open", "closed", "timeout"]
@@ -50,7 +51,7 @@ class Controller(Spec, frozen=True, kw_only=True):
     write_high: Share = 0.8
     write_low: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
     row_policy: RowPolicy = "open"
-    timeout_cycles: Natural = 0
+    timeout_cycles: Timeout = 0
     refresh: Refresh = "all-bank"
     front: Front = "per-channel"
     address_map: str | None = None

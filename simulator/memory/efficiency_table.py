@@ -5,15 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from ...base import BadInput, Count, Spec
 from ...hardware.dram import DramConfig
-from .controller import Controller
+from .controller import Controller, Entries
 from .efficiency import Demand, Sampled, expert_bytes_stream, sampled
 from .layouts import LAYOUTS, Expert
 from .maps import maps_of
+
+Readers = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
+TileBytes = Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
 
 
 class Row(Spec, frozen=True, kw_only=True):
@@ -36,10 +40,10 @@ class Row(Spec, frozen=True, kw_only=True):
 class Cells(Spec, frozen=True, kw_only=True):
     """What a table goes over: every combination is one row. readers: at once; sizes in bytes."""
 
-    queues: tuple[Count, ...] = (16, 32, 64)
+    queues: tuple[Entries, ...] = (16, 32, 64)
     layouts: tuple[str, ...] = tuple(LAYOUTS)
-    readers: tuple[Count, ...] = (16,)
-    tile_bytes: tuple[Count, ...] = (2048,)
+    readers: tuple[Readers, ...] = (16,)
+    tile_bytes: tuple[TileBytes, ...] = (2048,)
 
     def __post_init__(self) -> None:
         super().__post_init__()

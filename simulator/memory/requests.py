@@ -124,6 +124,8 @@ def _read_parquet(path: Path) -> Requests:
     from ...base import parquet
 
     columns = parquet.read(path, _KINDS, most_rows=MOST_REQUESTS)
+    if not columns["address"].size:
+        raise BadInput("holds no request", file=path)
     for name, column in columns.items():
         if column.dtype.kind == "f":
             raise BadInput("lacks values", file=path, key=name)

@@ -206,10 +206,16 @@ def simulate_stream(
 
 def _tables(config: DramConfig, controller: Controller) -> DramTables:
     tables = dram_tables(config)
-    if controller.refresh == "per-bank" and not tables.refresh_bank_ticks:
-        raise BadInput(
-            f"{config.timing.standard.name} has no refresh of single banks", key="refresh"
-        )
+    if controller.refresh == "per-bank":
+        standard = config.timing.standard
+        if standard.refresh_together is None:
+            raise BadInput(f"{standard.name} has no refresh of single banks", key="refresh")
+        if tables.refresh_bank_ticks < 2:
+            raise BadInput(
+                f"per-bank needs a tREFIpb of at least 2 ticks; {config.timing.name} gives "
+                f"{tables.refresh_bank_ticks}",
+                key="refresh",
+            )
     return tables
 
 

@@ -94,6 +94,8 @@ def test_a_config_is_refused(tmp_path, old, new, says):
         (RULE.replace(" }", ", window = 99 }"), "window"),
         (RULE.replace(" }", ", others = 3 }"), "others"),
         ("3", "rules"),
+        (RULE.replace("bank", "channel").replace(" }", ", others = true }"), "others"),
+        (RULE.replace(" }", ", others = true, window = 2 }"), "others"),
     ],
 )
 def test_a_rule_is_refused(tmp_path, rule, says):

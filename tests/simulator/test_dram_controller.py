@@ -30,6 +30,7 @@ def test_a_near_miss_suggests_the_name():
         ({"write_low": 0.8}, "must lie below"),
         ({"row_policy": "timeout"}, "timeout_cycles"),
         ({"timeout_cycles": 100}, "timeout_cycles"),
+        ({"row_policy": "timeout", "timeout_cycles": 10**18}, "timeout_cycles"),
         ({"read_queue": 0}, "read_queue"),
         ({"read_queue": 5000}, "read_queue"),
         ({"write_high": 1.5}, "write_high"),

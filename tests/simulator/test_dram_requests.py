@@ -170,3 +170,13 @@ def test_bad_parquet_is_refused(tmp_path, columns, fault):
     parquet.write(tmp_path / "a.parquet", columns, {})
     with pytest.raises(BadInput, match=fault):
         read_requests(tmp_path / "a.parquet")
+
+
+def test_a_parquet_without_rows_is_refused_as_empty_text_is(tmp_path):
+    none = np.zeros(0, np.int64)
+    for name in ("a.parquet", "a.trace"):
+        write_requests(
+            tmp_path / name, Requests(none, none.astype(np.bool_), none.astype(np.uint64))
+        )
+        with pytest.raises(BadInput, match="holds no request"):
+            read_requests(tmp_path / name)
