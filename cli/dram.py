@@ -114,6 +114,8 @@ def run(
         "address_map": address_map, "read_queue": queue, "write_queue": queue, "refresh": refresh,
         "row_policy": row_policy, "timeout_cycles": timeout, "scheduler": scheduler, "front": front,
     }  # fmt: skip
+    if record is not None and record == out:
+        raise BadInput("names the same file as --out; give each its own", key="--record", value=out)
     memory, chosen = _config(config), _changed(policy, changes)
     done = simulate(memory, chosen, read_requests(trace), record=record is not None)
     facts = {"config": memory.name, "trace": str(trace), "policy": policy, **facts_of(done)}

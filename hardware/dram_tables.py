@@ -12,6 +12,7 @@ from .dram import COMMANDS, LEVELS, DramConfig, Rule
 from .dram_terms import value
 
 COLUMN_COMMANDS = ("RD", "WR", "RDA", "WRA")
+MOST_REFRESH_TICKS = 1 << 30
 MOST_TICKS = (1 << 24) - 1
 """Of a rule, in the memory core."""
 
@@ -57,6 +58,12 @@ def dram_tables(config: DramConfig) -> DramTables:
         raise BadInput(f"{config.timing.name}: {fault}", key="timing") from None
     timing, standard = config.timing, config.timing.standard
     ticks = standard.ticks_per_cycle
+    if not 2 <= ticks * timing["tREFI"] < MOST_REFRESH_TICKS:
+        raise BadInput(
+            f"{timing.name}: tREFI must lie in 2..{MOST_REFRESH_TICKS // ticks - 1} cycles",
+            key="timing",
+            value=timing["tREFI"],
+        )
     together, per_bank = config.organisation.bank_groups, standard.refresh_together
     return DramTables(
         sizes=np.array(config.sizes, np.int32),

@@ -1,6 +1,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <atomic>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <stdexcept>
 
@@ -16,6 +19,8 @@ namespace {
 using Ticks = py::array_t<std::int64_t, py::array::c_style>;
 using Ints = py::array_t<std::int32_t, py::array::c_style>;
 using Flags = py::array_t<bool, py::array::c_style>;
+
+constexpr Tick LAST_ARRIVAL = Tick{1} << 46;  // candidates are ranked by ticks below 2^48
 
 void demand(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(what);
@@ -35,7 +40,9 @@ Spec make_spec(const std::array<int, 4>& sizes, int ticks_per_cycle, bool shared
   demand(banks <= MOST_BANKS, "a channel has at most 128 banks");
   demand(ticks_per_cycle == 1 || ticks_per_cycle == 2, "a cycle has 1 or 2 ticks");
   demand(read_ticks > 0 && write_ticks > 0, "data follow a command after at least one tick");
-  demand(refresh_ticks > 1 && refresh_bank_ticks >= 0, "refreshes are at least 2 ticks apart");
+  demand(refresh_ticks > 1 && refresh_ticks < (1 << 30) && refresh_bank_ticks >= 0 &&
+             refresh_bank_ticks < (1 << 30),
+         "refreshes are at least 2 ticks apart, and less than 2^30");
   spec.place_banks(sizes);
   demand(refresh_together > 0 && (refresh_together == 1 || refresh_together == sizes[2]),
          "one bank is refreshed at a time, or one of every group");
@@ -121,6 +128,28 @@ py::dict results(const std::vector<Totals>& totals, bool record) {
   return out;
 }
 
+// The engine's answer, worked out beside this thread, which looks for Ctrl-C meanwhile.
+template <class Work>
+auto interruptible(const Work& work) {
+  std::atomic<bool> stop{false};
+  auto answer = std::async(std::launch::async, [&] { return work(&stop); });
+  for (;;) {
+    std::future_status status;
+    {
+      const py::gil_scoped_release release;
+      status = answer.wait_for(std::chrono::milliseconds(50));
+    }
+    if (status == std::future_status::ready) return answer.get();
+    if (PyErr_CheckSignals() == 0) continue;
+    stop = true;
+    {
+      const py::gil_scoped_release release;
+      answer.wait();
+    }
+    throw py::error_already_set();
+  }
+}
+
 py::dict run_requests(const Spec& spec, const Policy& policy, const Ticks& arrival,
                       const Flags& write, const Ints& channel, const Ints& bank, const Ints& row,
                       const Ints& col, int channels, bool in_order, int threads, bool record,
@@ -134,8 +163,8 @@ py::dict run_requests(const Spec& spec, const Policy& policy, const Ticks& arriv
   demand(policy.refresh != Refresh::PER_BANK || spec.refresh_bank_ticks > 1,
          "this timing set has no refresh of single banks");
   for (py::ssize_t i = 0; i < n; ++i) {
-    demand(arrival.data()[i] >= (i ? arrival.data()[i - 1] : 0) && arrival.data()[i] < NEVER / 4,
-           "arrivals must not go backwards");
+    demand(arrival.data()[i] >= (i ? arrival.data()[i - 1] : 0) && arrival.data()[i] < LAST_ARRIVAL,
+           "arrivals must not go backwards, nor reach 2^46 ticks");
     demand(channel.data()[i] >= 0 && channel.data()[i] < channels && bank.data()[i] >= 0 &&
                bank.data()[i] < spec.nodes[BANK] && row.data()[i] >= 0,
            "channel, bank and row must lie in the memory");
@@ -143,13 +172,12 @@ py::dict run_requests(const Spec& spec, const Policy& policy, const Ticks& arriv
   Ticks accepted(n), issue(n), done(n);
   const Trace trace{n,           arrival.data(), write.data(), channel.data(),
                     bank.data(), row.data(),     col.data()};
-  const Outcome outcome{accepted.mutable_data(), issue.mutable_data(), done.mutable_data()};
-  std::vector<Totals> totals;
-  {
-    const py::gil_scoped_release release;
-    totals = run(spec, policy, trace, channels, in_order ? Front::IN_ORDER : Front::BY_QUEUE,
-                 threads, record, ticking, outcome);
-  }
+  Outcome outcome{accepted.mutable_data(), issue.mutable_data(), done.mutable_data(), nullptr};
+  const auto totals = interruptible([&](const std::atomic<bool>* stop) {
+    outcome.stop = stop;
+    return run(spec, policy, trace, channels, in_order ? Front::IN_ORDER : Front::BY_QUEUE,
+               threads, record, ticking, outcome);
+  });
   py::dict out = results(totals, record);
   out["accepted"] = accepted;
   out["issue"] = issue;
@@ -189,9 +217,7 @@ py::dict run_pieces(const Spec& spec, const Policy& policy, const Ints& places, 
     demand(size.data()[i] > 0 && base.data()[i] < capacity &&
                static_cast<std::uint64_t>(size.data()[i]) <= capacity - base.data()[i],
            "pieces must lie in the memory");
-  StreamTotals done;
-  {
-    const py::gil_scoped_release release;
+  const auto done = interruptible([&](const std::atomic<bool>* stop) {
     int most = access_shift;  // a chunk gives each channel some hundred accesses
     while ((1 << (most - access_shift)) < 256 * channels &&
            most < static_cast<int>(bits.of_bit.size()))
@@ -199,8 +225,8 @@ py::dict run_pieces(const Spec& spec, const Policy& policy, const Ints& places, 
     const Stream stream(bits, base.data(), size.data(), write.data(), n, most, channels,
                         policy.queue_per_rank ? spec.nodes[RANK] : 1,
                         policy.queue_per_rank ? spec.shift[RANK] : spec.shift[CHANNEL]);
-    done = run_stream(spec, policy, stream, channels, threads, remember);
-  }
+    return run_stream(spec, policy, stream, channels, threads, remember, stop);
+  });
   py::dict out = results(done.channels, false);
   out["segments"] = done.segments;
   out["remembered"] = done.remembered;

@@ -52,16 +52,34 @@ bool Channel::offer(const Request& request, Tick t) {
 
 bool Channel::step(Tick limit) {
   if (now_ + 1 >= limit) return false;
+  if (idle()) skip_idle_refreshes(limit);
   Tick next = next_event();
   if (next > now_ + 1 && settle()) next = next_event();  // queues turn at a tick without commands
   if (next >= limit) {
     now_ = limit - 1;
     return false;
   }
-  if (!idle() && next - served_ > PATIENCE * spec_->refresh_ticks)
-    throw std::runtime_error(STARVED);
+  if (outcome_.stop->load(std::memory_order_relaxed)) throw Stopped{};
+  const Tick patience = PATIENCE * (spec_->refresh_ticks + spec_->longest_rule);
+  if (!idle() && next - served_ > patience) throw std::runtime_error(STARVED);
   tick(next);
   return true;
+}
+
+// A channel that has had nothing to do for some refreshes goes on so: all but the last are counted.
+void Channel::skip_idle_refreshes(Tick limit) {
+  const Tick interval = spec_->refresh_ticks;
+  if (policy_.refresh != Refresh::ALL_BANK || recording_ || pendings_ || !open_.empty() ||
+      limit >= NEVER || now_ - served_ < 4 * interval || limit - refresh_due_ < 8 * interval)
+    return;
+  const Tick skipped = (limit - refresh_due_) / interval - 4;
+  totals_.commands[REF] += skipped * spec_->nodes[RANK];
+  refresh_turn_ += static_cast<int>(skipped & 0xFFFF);
+  refresh_due_ += skipped * interval;
+  for (Tick& last : last_refresh_) last += skipped * interval;
+  now_ += skipped * interval;
+  timing_.shift(skipped * interval);
+  stale_.fill(true);
 }
 
 Tick Channel::next_event() {
@@ -221,7 +239,8 @@ void Channel::access(const Candidate& chosen, Tick t) {
     bank.owner = NONE;
     owned_.put(chosen.bank, false);
   } else {
-    if (bank.miss[kind] != NONE && queues_[bank.miss[kind]].order < entry.order) ++bank.passed;
+    const int miss = bank.miss[kind];
+    if (policy_.most_hits && miss != NONE && queues_[miss].order < entry.order) ++bank.passed;
     bank.hit[kind] = queues_.find(entry.bank_next, bank.row, true);
     take(served);
   }

@@ -100,6 +100,7 @@ class Channel {
   bool turn_queues();
 
   // channel.cpp
+  void skip_idle_refreshes(Tick limit);
   void tick(Tick t);
   void try_slot(Slot slot, Tick t);
   Tick next_event();

@@ -121,7 +121,7 @@ void Channel::add_totals(const Totals& more) {
 }
 
 Replayer::Replayer(std::shared_ptr<const Plan> plan, const Policy& policy, const Stream& stream,
-                   int channels, bool remember)
+                   int channels, bool remember, const std::atomic<bool>* stop)
     : plan_(std::move(plan)),
       policy_(policy),
       stream_(&stream),
@@ -129,10 +129,11 @@ Replayer::Replayer(std::shared_ptr<const Plan> plan, const Policy& policy, const
       in_segment_(stream.accesses() == 0 ? 1
                                          : std::max<std::int64_t>(1, SEGMENT_ACCESSES * channels *
                                                                          stream.length() /
-                                                                         stream.accesses())) {}
+                                                                         stream.accesses())),
+      stop_(stop) {}
 
 Channel Replayer::serve(int number) {
-  Channel channel(plan_, policy_, {unused_, unused_ + 1, unused_ + 2}, false);
+  Channel channel(plan_, policy_, {unused_, unused_ + 1, unused_ + 2, stop_}, false);
   std::vector<StreamLane> lanes;
   for (int i = 0; i < stream_->lanes(); ++i) lanes.emplace_back(*stream_, number, i);
   while (!lanes[0].done()) {
@@ -223,14 +224,14 @@ void Replayer::learn(Lessons& lessons, Tick begun, const Channel& channel,
 }
 
 StreamTotals run_stream(const Spec& spec, const Policy& policy, const Stream& stream, int channels,
-                        int threads, bool remember) {
+                        int threads, bool remember, const std::atomic<bool>* stop) {
   const auto plan = std::make_shared<const Plan>(spec, policy.commands());
   std::vector<std::unique_ptr<Channel>> ends(channels);
   StreamTotals totals;
   std::mutex guard;
   std::vector<std::unique_ptr<Replayer>> replayers;
   in_threads(channels, threads, [&](const auto& next) {
-    auto own = std::make_unique<Replayer>(plan, policy, stream, channels, remember);
+    auto own = std::make_unique<Replayer>(plan, policy, stream, channels, remember, stop);
     for (int c = next(); c >= 0; c = next()) ends[c] = std::make_unique<Channel>(own->serve(c));
     const std::lock_guard<std::mutex> lock(guard);
     totals.segments += own->segments();

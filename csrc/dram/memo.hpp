@@ -42,7 +42,7 @@ class RowNames {
 class Replayer {
  public:
   Replayer(std::shared_ptr<const Plan> plan, const Policy& policy, const Stream& stream,
-           int channels, bool remember);
+           int channels, bool remember, const std::atomic<bool>* stop);
   // `unused_` is pointed to by channels, so this stays where it is.
   Replayer(const Replayer&) = delete;
   Replayer& operator=(const Replayer&) = delete;
@@ -82,6 +82,7 @@ class Replayer {
   RowNames names_;
   Lessons quiet_, refreshed_;   // segments without and with a refresh
   std::int64_t segments_ = 0, remembered_ = 0;
+  const std::atomic<bool>* stop_;
   Tick unused_[3]{};  // outcomes of single requests, which streams do not keep
 };
 

@@ -52,8 +52,9 @@ bool PlainChannel::offer(const Request& request, Tick t) {
 bool PlainChannel::step(Tick limit) {
   if (now_ + 1 >= limit) return false;
   const Tick t = ++now_;
-  if (!idle() && t - served_ > PATIENCE * spec_->refresh_ticks)
-    throw std::runtime_error(STARVED);
+  if (outcome_.stop->load(std::memory_order_relaxed)) throw Stopped{};
+  const Tick patience = PATIENCE * (spec_->refresh_ticks + spec_->longest_rule);
+  if (!idle() && t - served_ > patience) throw std::runtime_error(STARVED);
   if (t == refresh_due_) begin_refreshes();
   if (spec_->shared_bus) {
     serve(EITHER, t);

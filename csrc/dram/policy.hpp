@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -47,15 +48,20 @@ struct Issued {
   std::int32_t bank, row;  // the first bank of a rank for PREA and REF; row of ACT, RD, WR, else -1
 };
 
-// Refresh intervals that requests may wait without one being served, and what is said if they do.
+// Refresh intervals (with the longest rule) that requests may wait without one being served, and
+// what is said if they do.
 constexpr Tick PATIENCE = 64;
 inline constexpr char STARVED[] = "refreshes leave no time for requests";
+
+// Thrown where the caller has set `stop`.
+struct Stopped {};
 
 // What became of each request; arrays that the caller owns, by request id.
 struct Outcome {
   Tick* accepted;
   Tick* issue;   // start of its column command; -1: served by a queued write to its address
   Tick* finish;  // its last data
+  const std::atomic<bool>* stop;  // the caller wants no more
 };
 
 struct Totals {

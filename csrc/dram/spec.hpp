@@ -39,6 +39,7 @@ struct Spec {
   Tick refresh_ticks, refresh_bank_ticks;  // between refreshes of a rank; of its banks one by one
   int refresh_together;                    // banks that one REFP refreshes
   std::array<std::vector<Rule>, COMMANDS> rules;  // by the command before
+  Tick longest_rule = 0;
   // Whether a command delays another one beyond its own bank; by `add`.
   std::array<std::array<bool, COMMANDS>, COMMANDS> reaches{};
 
@@ -62,6 +63,7 @@ struct Spec {
       if (rule.level == CHANNEL && nodes[RANK] == 1) rule.level = RANK;
     }
     rules[before].push_back(rule);
+    longest_rule = rule.ticks > longest_rule ? rule.ticks : longest_rule;
     reaches[before][rule.after] |= rule.others || rule.level < BANK;
   }
 };

@@ -125,6 +125,6 @@ struct StreamTotals {
 // Serves a stream, each channel behind its own doors. remember: stretches of the stream that a
 // channel meets again in the same state are not simulated again; results are the same.
 StreamTotals run_stream(const Spec& spec, const Policy& policy, const Stream& stream, int channels,
-                        int threads, bool remember);
+                        int threads, bool remember, const std::atomic<bool>* stop);
 
 }  // namespace moesaic::dram

@@ -23,7 +23,7 @@ MOST_LINE_BYTES = 256
 BLOCK_BYTES = 1 << 18
 DECIMALS, HEXES = 16, 16
 """Digits of a cycle and of an address."""
-MOST_CYCLES = 10**DECIMALS
+MOST_CYCLES = 10**13
 _LINE = re.compile(rb"[ \t]*(\d{1,16})[ \t]+([RrWw])[ \t]+(?:0[xX])?([0-9a-fA-F]{1,16})[ \t]*\r?")
 _KINDS = {"arrival_cycle": "int", "write": "bool", "address": "int"}
 

@@ -141,9 +141,7 @@ def simulate(
     request at every tick. Raises BadInput for an address beyond the memory.
     """
     tables = _tables(config, controller)
-    at = AddressMap.parse(controller.address_map or config.address_map, config).decode(
-        requests.address
-    )
+    at = AddressMap.parse(_map_of(config, controller), config).decode(requests.address)
     done = _engine(
         config,
         dram_run,
@@ -179,7 +177,7 @@ def simulate_stream(
     `remember=False` simulates every stretch. Raises BadInput for tiles beyond the memory.
     """
     tables = _tables(config, controller)
-    address_map = AddressMap.parse(controller.address_map or config.address_map, config)
+    address_map = AddressMap.parse(_map_of(config, controller), config)
     bits = address_map.capacity_bytes.bit_length() - 1
     address_map.decode(tiles.base + tiles.size.astype(np.uint64) - np.uint64(1))
     places = address_map.decode(np.uint64(1) << np.arange(bits, dtype=np.uint64))
@@ -204,6 +202,10 @@ def simulate_stream(
     )
 
 
+def _map_of(config: DramConfig, controller: Controller) -> str:
+    return config.address_map if controller.address_map is None else controller.address_map
+
+
 def _tables(config: DramConfig, controller: Controller) -> DramTables:
     tables = dram_tables(config)
     if controller.refresh == "per-bank":
@@ -225,7 +227,10 @@ def _engine(
     try:
         return run(*given, **named)
     except RuntimeError as fault:  # the engine's one fault that good tables can lead to
-        raise BadInput(f"{fault}: raise tREFI of {config.timing.name}", key="timing") from None
+        raise BadInput(
+            f"{fault}: raise tREFI of {config.timing.name}, or shorten what it waits for",
+            key="timing",
+        ) from None
 
 
 def engine_spec(tables: DramTables) -> DramSpec:

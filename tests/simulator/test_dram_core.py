@@ -270,3 +270,28 @@ def test_an_address_beyond_the_memory_is_named():
 def test_a_standard_without_refresh_of_banks_refuses_it():
     with pytest.raises(BadInput, match="DDR4 has no refresh of single banks"):
         simulate(dram_config(DDR4), changed(refresh="per-bank"), Requests.of([0]))
+
+
+@pytest.mark.parametrize("name", ["hbm2_2000_4Gb_1pc", "hbm3_6400_4Gb_1ch2pc"])
+def test_long_idle_times_are_passed_as_if_every_tick_were_done(name):
+    config = dram_config(name)
+    pause = 30 * config.timing["tREFI"] + 17
+    asked = Requests(
+        np.array([0, 0, 3, pause, pause + 1, 2 * pause]),
+        np.array([False, True, False, False, True, False]),
+        np.array([0, 64, 4096, 32, 1 << 20, 96], np.uint64),
+    )
+    for controller in POLICIES.values():
+        quick, plain = (simulate(config, controller, asked, every_tick=t) for t in (False, True))
+        assert quick.counts == plain.counts
+        assert quick.largest_refresh_gap_cycles == plain.largest_refresh_gap_cycles
+        assert np.array_equal(quick.finish_cycles, plain.finish_cycles)
+        stepped = simulate(config, controller, asked, record=True)
+        assert stepped.counts == quick.counts
+
+
+def test_the_end_of_time_is_reached_at_once():
+    config = dram_config("hbm2_2000_4Gb_1pc")
+    last = 10**13 - 1
+    run = simulate(config, POLICIES["moesaic"], Requests.of([0, 64], arrival_cycles=[0, last]))
+    assert run.counts["REF"] == pytest.approx(last / config.timing["tREFI"], rel=1e-6)
