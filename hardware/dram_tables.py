@@ -21,9 +21,8 @@ MOST_TICKS = (1 << 24) - 1
 class DramTables:
     """One channel of a memory in ticks: a clock cycle, or half of one (`ticks_per_cycle` 2).
 
-    sizes int32[4]: ranks or pseudo channels, stack ids, bank groups, banks. Per command, in the
-    order of COMMANDS: command_ticks int32[9] its bus is held, command_bus int32[9] (1: the column
-    bus, 0: the row bus or the one shared bus), rising bool[9] (starts on whole cycles only).
+    sizes int32[4]: ranks or pseudo channels, stack ids, bank groups, banks. rising bool[9]: the
+    commands, in the order of COMMANDS, that start on whole cycles only.
     rules int32[n, 6]: level, before, after, ticks, window, others; named by `rule_names`.
     read_ticks, write_ticks: from the command's start to the end of its data. refresh_ticks and
     refresh_bank_ticks: between two REF, two REFP (0: none) of a rank or pseudo channel.
@@ -32,19 +31,15 @@ class DramTables:
 
     sizes: NDArray[np.int32]
     ticks_per_cycle: int
-    command_ticks: NDArray[np.int32]
-    command_bus: NDArray[np.int32]
     shared_bus: bool
     rising: NDArray[np.bool_]
     rules: NDArray[np.int32]
     rule_names: tuple[str, ...]
     read_ticks: int
     write_ticks: int
-    burst_ticks: int
     refresh_ticks: int
     refresh_bank_ticks: int
     refresh_together: int
-    tick_s: float
     access_bytes: int
     rows: int
     columns: int
@@ -68,21 +63,15 @@ def dram_tables(config: DramConfig) -> DramTables:
     return DramTables(
         sizes=np.array(config.sizes, np.int32),
         ticks_per_cycle=ticks,
-        command_ticks=np.array([standard.bus_ticks(name) for name in COMMANDS], np.int32),
-        command_bus=np.array(
-            [name in COLUMN_COMMANDS and not standard.shared_bus for name in COMMANDS], np.int32
-        ),
         shared_bus=standard.shared_bus,
         rising=np.array([name not in standard.falling_edge for name in COMMANDS], np.bool_),
         rules=np.array([(*key[:3], most, *key[3:]) for key, (most, _) in rules.items()], np.int32),
         rule_names=tuple(name for _, name in rules.values()),
         read_ticks=ticks * (timing["tCL"] + timing["burst_cycles"]),
         write_ticks=ticks * (timing["tCWL"] + timing["burst_cycles"]),
-        burst_ticks=ticks * timing["burst_cycles"],
         refresh_ticks=ticks * timing["tREFI"],
         refresh_bank_ticks=ticks * timing["tREFIpb"] if per_bank else 0,
         refresh_together=together if per_bank == "same_bank" else 1,
-        tick_s=1 / (timing.clock_hz * ticks),
         access_bytes=config.organisation.access_bytes,
         rows=config.organisation.rows,
         columns=config.organisation.columns,

@@ -72,9 +72,7 @@ STANDARDS: dict[str, Wires] = {
     "LPDDR5": Wires({ACT: 2}, instead={"tPPD": "2"}),
     "GDDR6": Wires(instead={"tRTW": "tCL+1"}),
     "HBM2": _HBM2,
-    "HBM2E": _HBM2,
     "HBM3": _HBM3,
-    "HBM3E": _HBM3,
     "HBM4": _HBM3,
 }
 
