@@ -27,7 +27,7 @@ MEMORIES = (
 def memory(name):
     """The memory with refreshes due often enough for short streams to miss them."""
     found = dram_config(name)
-    cycles = found.timing.cycles | {"tRFC": 12, "tREFI": 14}
+    cycles = found.timing.cycles | {"tRFC": 12, "tREFI": 13 + found.timing["tRC"]}
     return msgspec.structs.replace(
         found, timing=msgspec.structs.replace(found.timing, cycles=cycles)
     )
