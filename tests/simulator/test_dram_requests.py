@@ -125,8 +125,8 @@ def test_requests_refuse_cycles_that_the_core_cannot_count(cycle):
         (b"0 R 10000000000000000\n", "line 1: must read"),
         (b"10000000000000000 R 0\n", "line 1: must read"),
         (b"0 R \xff\n", "line 1: must read"),
-        (gzip.compress(b"0 R 0\n")[:-4], "cannot be read"),
-        (gzip.compress(b"0 R 0\n") + b"more", "cannot be read"),
+        (gzip.compress(b"0 R 0\n", mtime=0)[:-4], "cannot be read"),
+        (gzip.compress(b"0 R 0\n", mtime=0) + b"more", "cannot be read"),
     ],
 )
 def test_bad_text_is_refused(tmp_path, content, fault):
