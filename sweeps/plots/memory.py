@@ -50,7 +50,7 @@ def efficiency_maps(rows: Sequence[Row]) -> Figure:
             label.set_fontweight("bold" if name == best else "normal")
         bar = made.colorbar(first.images[0], ax=axes[0].tolist(), pad=0.01)
         bar.set_label("share of peak bandwidth (simulated)")
-        made.suptitle(f"Expert streams on {rows[0].config}; best worst case: {best}", fontsize=10)
+        made.suptitle(f"Expert streams on {rows[0].config}\nbest worst case: {best}", fontsize=9)
     return made
 
 
