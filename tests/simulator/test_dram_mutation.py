@@ -13,7 +13,7 @@ import pytest
 from moesaic.hardware.dram_tables import dram_tables
 from moesaic.hardware.load import dram_config
 
-BENCH = Path(__file__).parents[2] / "bench" / "dram_mutation.py"
+BENCH = Path(__file__).parents[2] / "bench" / "accuracy" / "dram_mutation.py"
 SPEC = importlib.util.spec_from_file_location("dram_mutation", BENCH)
 assert SPEC is not None
 assert SPEC.loader is not None

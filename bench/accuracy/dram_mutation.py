@@ -1,7 +1,7 @@
 """Every rule of the memory core one clock cycle too short: the checker must see it, by name.
 
-    python bench/dram_mutation.py --out docs/memory-rules.md
-    python bench/dram_mutation.py --commands 1e8
+    python bench/accuracy/dram_mutation.py --out docs/memory-rules.md
+    python bench/accuracy/dram_mutation.py --commands 1e8
 
 The first writes a table of all rules of all standards: what the checker called the violation, how
 many it found, in which setting. The second checks as many commands of unharmed runs, over every
@@ -49,7 +49,7 @@ LOOSE = (
 
 INTRODUCTION = """# Mutation test of the memory core
 
-Written by `python bench/dram_mutation.py --out docs/memory-rules.md`.
+Written by `python bench/accuracy/dram_mutation.py --out docs/memory-rules.md`.
 
 Each rule between two commands was made one clock cycle shorter in the core (one tick where it only
 keeps the command bus). The core ran, and the checker, which shares no rule with it, had to
