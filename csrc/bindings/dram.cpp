@@ -223,7 +223,7 @@ py::dict run_pieces(const Spec& spec, const Policy& policy, const Ints& places, 
            most < static_cast<int>(bits.of_bit.size()))
       ++most;
     const Stream stream(bits, base.data(), size.data(), write.data(), n, most, channels,
-                        policy.queue_per_rank ? spec.nodes[RANK] : 1,
+                        policy.queues(spec),
                         policy.queue_per_rank ? spec.shift[RANK] : spec.shift[CHANNEL]);
     return run_stream(spec, policy, stream, channels, threads, remember, stop);
   });

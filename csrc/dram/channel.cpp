@@ -15,11 +15,8 @@ Channel::Channel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome
       banks_(spec_->nodes[BANK]),
       draining_(queues_.count(), 0),
       pending_(queues_.count()),
-      last_refresh_(spec_->nodes[RANK], 0) {
-  refresh_due_ = policy.refresh == Refresh::OFF        ? NEVER
-                 : policy.refresh == Refresh::ALL_BANK ? spec_->refresh_ticks - 1
-                                                       : spec_->refresh_bank_ticks - 1;
-}
+      refresh_due_(policy.refresh == Refresh::OFF ? NEVER : policy.refresh_interval(*spec_) - 1),
+      last_refresh_(spec_->nodes[RANK], 0) {}
 
 bool Channel::offer(const Request& request, Tick t) {
   if (full(request) && !queues_.waiting(queues_.queue_of(request.bank), true)) return false;
@@ -74,7 +71,7 @@ void Channel::skip_idle_refreshes(Tick limit) {
     return;
   const Tick skipped = (limit - refresh_due_) / interval - 4;
   totals_.commands[REF] += skipped * spec_->nodes[RANK];
-  refresh_turn_ += static_cast<int>(skipped & 0xFFFF);
+  refresh_turn_ += skipped;
   refresh_due_ += skipped * interval;
   for (Tick& last : last_refresh_) last += skipped * interval;
   now_ += skipped * interval;
@@ -140,15 +137,14 @@ void Channel::begin_refreshes() {
       for (int b = 0; b < per_rank; ++b) unit.banks.put(unit.first + b, true);
     } else {  // one bank, or the bank of this number in every group of a stack id
       const int together = spec_->refresh_together, in_group = spec_->banks[GROUP];
-      const int units = per_rank / together, turn = refresh_turn_ % units;
+      const int units = per_rank / together, turn = static_cast<int>(refresh_turn_ % units);
       unit.first += together == 1 ? turn : turn / in_group * together * in_group + turn % in_group;
       for (int i = 0; i < together; ++i) unit.banks.put(unit.first + i * in_group, true);
     }
     pending_[queues_.queue_of(unit.first)].push_back(unit);
   }
   ++refresh_turn_;
-  refresh_due_ += policy_.refresh == Refresh::ALL_BANK ? spec_->refresh_ticks
-                                                       : spec_->refresh_bank_ticks;
+  refresh_due_ += policy_.refresh_interval(*spec_);
   hold();
 }
 

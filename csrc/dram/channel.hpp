@@ -48,7 +48,7 @@ class Channel {
   void describe_refresh(std::vector<std::int32_t>& key) const;
   bool refreshing() const { return pendings_ > 0; }
   Tick refresh_due() const { return refresh_due_; }
-  int refreshes_begun() const { return refresh_turn_; }
+  std::int64_t refreshes_begun() const { return refresh_turn_; }
   // Becomes what `end` was, `by` ticks later and with the rows of here in place of those of there.
   void become(const Channel& end, Tick by, bool refreshed, const RowNames& here,
               const RowNames& there);
@@ -84,6 +84,7 @@ class Channel {
   // scheduler.cpp
   Candidate look(Slot slot, Tick from) const;
   Candidate look_at_bank(Slot slot, int bank, Tick from) const;
+  Candidate owned_of(int bank, Tick from) const;
   Candidate first_owned(Tick from) const;
   Candidate first_of(Command command, Turn turn, Tick from) const;
   Candidate first_far(Command command, Turn turn, Tick from) const;
@@ -135,7 +136,7 @@ class Channel {
   std::array<bool, 3> stale_{true, true, true};
   bool settled_ = false;  // the queues have turned since their lengths last changed
   Tick now_ = -1, refresh_due_, served_ = 0;
-  int refresh_turn_ = 0;
+  std::int64_t refresh_turn_ = 0;
   std::int64_t owners_ = 0;
   std::vector<Tick> last_refresh_;
   Totals totals_;

@@ -79,16 +79,17 @@ void Channel::describe_requests(Key& key, RowNames& names) const {
 
 void Channel::describe_refresh(Key& key) const {
   key.push_back(static_cast<std::int32_t>(refresh_due_ - now_));
-  key.push_back(policy_.refresh == Refresh::PER_BANK
-                    ? refresh_turn_ % (spec_->banks[RANK] / spec_->refresh_together)
-                    : 0);
+  const int turns = policy_.refresh == Refresh::PER_BANK
+                        ? spec_->banks[RANK] / spec_->refresh_together
+                        : 1;
+  key.push_back(static_cast<std::int32_t>(refresh_turn_ % turns));
   for (const Tick last : last_refresh_) key.push_back(static_cast<std::int32_t>(now_ - last));
 }
 
 void Channel::become(const Channel& end, Tick by, bool refreshed, const RowNames& here,
                      const RowNames& there) {
   const Tick due = refresh_due_;
-  const int turn = refresh_turn_;
+  const std::int64_t turn = refresh_turn_;
   const std::vector<Tick> last = last_refresh_;
   *this = end;
   timing_.shift(by);
@@ -162,7 +163,7 @@ void Replayer::serve_segment(Channel& channel, std::vector<StreamLane>& lanes, i
   channel.describe_refresh(key_);
   if (const auto known = refreshed_.find(key_); known != refreshed_.end())
     return replay(known->second, true, channel, lanes);
-  const int refreshes = channel.refreshes_begun();
+  const std::int64_t refreshes = channel.refreshes_begun();
   const std::vector<StreamLane> starts = lanes;
   feed(channel, lanes, past_end);
   if (channel.refreshing()) return;

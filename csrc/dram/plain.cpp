@@ -12,12 +12,9 @@ PlainChannel::PlainChannel(std::shared_ptr<const Plan> plan, const Policy& polic
       recording_(record),
       timing_(std::move(plan)),
       banks_(spec_->nodes[BANK]),
-      queues_(policy.queue_per_rank ? spec_->nodes[RANK] : 1),
-      last_refresh_(spec_->nodes[RANK], 0) {
-  refresh_due_ = policy.refresh == Refresh::OFF        ? NEVER
-                 : policy.refresh == Refresh::ALL_BANK ? spec_->refresh_ticks - 1
-                                                       : spec_->refresh_bank_ticks - 1;
-}
+      queues_(policy.queues(*spec_)),
+      refresh_due_(policy.refresh == Refresh::OFF ? NEVER : policy.refresh_interval(*spec_) - 1),
+      last_refresh_(spec_->nodes[RANK], 0) {}
 
 bool PlainChannel::full(const Request& request) const {
   const Line& line = queues_[queue_of(request.bank)].line[request.write];
@@ -263,8 +260,7 @@ void PlainChannel::begin_refreshes() {
     queue_with(unit.front()).refreshes.push_back(unit);
   }
   ++refresh_turn_;
-  refresh_due_ += policy_.refresh == Refresh::ALL_BANK ? spec_->refresh_ticks
-                                                       : spec_->refresh_bank_ticks;
+  refresh_due_ += policy_.refresh_interval(*spec_);
 }
 
 void PlainChannel::settle() {

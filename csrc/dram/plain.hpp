@@ -47,7 +47,7 @@ class PlainChannel {
   };
   enum Bus { COLUMN, ROW, EITHER };
 
-  int queue_of(int bank) const { return policy_.queue_per_rank ? spec_->rank_of(bank) : 0; }
+  int queue_of(int bank) const { return policy_.queue_of(*spec_, bank); }
   Queue& queue_with(int bank) { return queues_[queue_of(bank)]; }
   bool on_bus(Command c, Bus bus) const;
   bool may_start(Command c, int bank, Tick t) const {
@@ -76,7 +76,7 @@ class PlainChannel {
   std::vector<Queue> queues_;
   Line owners_;
   Tick now_ = -1, refresh_due_, served_ = 0;
-  int refresh_turn_ = 0;
+  std::int64_t refresh_turn_ = 0;
   std::int64_t orders_ = 0;
   std::vector<Tick> last_refresh_;
   Totals totals_;

@@ -28,6 +28,15 @@ struct Policy {
   int most_hits;                   // row hits that may pass an older request of their bank; 0: any
   Tick timeout_ticks;              // an idle row is closed after so long
 
+  // Queues of a channel, and the one of a bank.
+  int queues(const Spec& spec) const { return queue_per_rank ? spec.nodes[RANK] : 1; }
+  int queue_of(const Spec& spec, int bank) const { return queue_per_rank ? spec.rank_of(bank) : 0; }
+  // Between two refreshes of a rank, in turns where they are of its banks; NEVER without.
+  Tick refresh_interval(const Spec& spec) const {
+    if (refresh == Refresh::OFF) return NEVER;
+    return refresh == Refresh::ALL_BANK ? spec.refresh_ticks : spec.refresh_bank_ticks;
+  }
+
   // The commands that this controller ever starts.
   std::array<bool, COMMANDS> commands() const {
     const bool whole = refresh == Refresh::ALL_BANK, closes = row_policy == RowPolicy::CLOSED;

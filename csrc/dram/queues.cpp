@@ -6,10 +6,10 @@ namespace moesaic::dram {
 
 Queues::Queues(const Spec& spec, const Policy& policy)
     : capacity_(policy.capacity),
-      lists_(policy.queue_per_rank ? spec.nodes[RANK] : 1),
+      lists_(policy.queues(spec)),
       banks_(spec.nodes[BANK]) {
   for (int bank = 0; bank < spec.nodes[BANK]; ++bank)
-    queue_of_[bank] = static_cast<std::int16_t>(policy.queue_per_rank ? spec.rank_of(bank) : 0);
+    queue_of_[bank] = static_cast<std::int16_t>(policy.queue_of(spec, bank));
 }
 
 bool Queues::holds_write_to(const Request& request) const {

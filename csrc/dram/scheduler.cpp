@@ -16,13 +16,19 @@ Candidate Channel::candidate(Command command, Turn turn, std::int64_t key, int b
           static_cast<std::int16_t>(bank)};
 }
 
-// The first of the requests that banks were opened for.
+// The request that a bank was opened for.
+inline Candidate Channel::owned_of(int b, Tick from) const {
+  const Entry& e = queues_[banks_[b].owner];
+  Candidate c = candidate(e.request.write ? WR : RD, OWNED, e.accepted, b, from);
+  c.tie = banks_[b].owned;
+  return c;
+}
+
+// The first of those requests.
 inline Candidate Channel::first_owned(Tick from) const {
   Candidate best;
   owned_.each([&](int b) {
-    const Entry& e = queues_[banks_[b].owner];
-    Candidate c = candidate(e.request.write ? WR : RD, OWNED, e.accepted, b, from);
-    c.tie = banks_[b].owned;
+    const Candidate c = owned_of(b, from);
     if (c.before(best)) best = c;
   });
   return best;
@@ -72,11 +78,7 @@ Candidate Channel::look(Slot slot, Tick from) const {
 // The same of one bank alone.
 Candidate Channel::look_at_bank(Slot slot, int b, Tick from) const {
   Candidate best;
-  if (slot != ROW_BUS && owned_.has(b)) {
-    const Entry& e = queues_[banks_[b].owner];
-    best = candidate(e.request.write ? WR : RD, OWNED, e.accepted, b, from);
-    best.tie = banks_[b].owned;
-  }
+  if (slot != ROW_BUS && owned_.has(b)) best = owned_of(b, from);
   for (const Command command : {ACT, PRE, RD, WR}) {
     const bool row = command < RD;
     if (!needed_[command].has(b) || slot == (row ? COLUMN_BUS : ROW_BUS)) continue;

@@ -66,11 +66,10 @@ std::vector<Totals> run_on(const Spec& spec, const Policy& policy, const Trace& 
   if (front == Front::IN_ORDER) {
     feed_in_order(trace, all);
   } else {
-    const int queues = policy.queue_per_rank ? spec.nodes[RANK] : 1;
+    const int queues = policy.queues(spec);
     std::vector<std::vector<std::int64_t>> mine(channels * queues);
     for (std::int64_t i = 0; i < trace.length; ++i) {
-      const int queue = policy.queue_per_rank ? spec.rank_of(trace.bank[i]) : 0;
-      mine[trace.channel[i] * queues + queue].push_back(i);
+      mine[trace.channel[i] * queues + policy.queue_of(spec, trace.bank[i])].push_back(i);
     }
     in_threads(channels, threads, [&](const auto& next) {
       for (int c = next(); c >= 0; c = next()) {
