@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from ...base import BadInput, unknown
 
@@ -36,14 +38,45 @@ class Launch(msgspec.Struct, frozen=True):
     shared_bytes: int
 
 
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """What an output must hold. bound: the largest error allowed of each element, derived from the
+    number formats; 0 where it must be equal. values: the stored array -> the numbers it stands for.
+    """
+
+    value: NDArray[Any]
+    bound: NDArray[np.float64]
+    values: Callable[[NDArray[Any]], NDArray[Any]]
+
+    def excess(self, stored: NDArray[Any]) -> float:
+        """The worst error over its bound: at most 1 where the output is right, inf where an
+        element is not a number or an exact one differs."""
+        error = np.abs(self.values(stored).astype(np.float64) - self.value)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(error == 0, 0.0, error / self.bound)
+        return float(np.nan_to_num(ratio, nan=np.inf, posinf=np.inf).max(initial=0.0))
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One launch and what it must give.
+
+    arguments: in the order of the CUDA parameters; an array goes by pointer, a numpy scalar by
+    value. Outputs are arrays among them, filled with what cannot be taken for a result.
+    """
+
+    shape: Any
+    arguments: Mapping[str, NDArray[Any] | np.generic]
+    expected: Mapping[str, Expected]
+
+
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """One kernel of the library.
 
     source: the file in kernels/cuda. entry: its function. parameters: allowed values by macro.
     configs: the registered ones by name. start: (config, shape) -> Launch; shape None stands for
     one block, which is enough for threads and shared memory. sizes: shape -> the numbers that the
-    rules name.
-    reference: inputs by name -> float64 output, the meaning of the kernel.
+    rules name; `ARCH` in a rule is the architecture's number, such as 90.
+    shapes: small ones to check on, the usual one first. problem: (config, shape, seed) -> inputs
+    and the float64 reference's outputs, the meaning of the kernel.
     """
 
     name: str
@@ -56,7 +89,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     configs: Mapping[str, Config]
     start: Callable[[Config, Any], Launch]
     sizes: Callable[[Any], dict[str, int]]
-    reference: Callable[..., Any]
+    shapes: Mapping[str, Any]
+    problem: Callable[[Config, Any, int], Problem]
 
     def config(self, values: Mapping[str, int] | str) -> dict[str, int]:
         """A checked configuration: a registered name, or a value for each parameter.
@@ -81,9 +115,19 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
             raise BadInput(reason, key=self.name)
         return dict(values)
 
-    def refusals(self, config: Config, shape: Any = None) -> list[str]:
+    def registered(self, arch: int) -> dict[str, Config]:
+        """The registered configurations that the architecture, such as 90, can have."""
+        return {n: c for n, c in self.configs.items() if not self.refusals(c, arch=arch)}
+
+    def serves(self, config: Config) -> list[str]:
+        """The names of the shapes to check on that the configuration can serve."""
+        return [name for name, shape in self.shapes.items() if not self.refusals(config, shape)]
+
+    def refusals(self, config: Config, shape: Any = None, arch: int | None = None) -> list[str]:
         """Why the configuration cannot be, or cannot serve the shape: nothing when it can."""
         values = {**config, **(self.sizes(shape) if shape is not None else {})}
+        if arch is not None:
+            values["ARCH"] = arch
         return [
             f"{rule.reason}: {rule.rule} does not hold for {_named(rule, values)}"
             for rule in self.constraints
