@@ -166,3 +166,35 @@ def dram_run_stream(
     2^access_shift bytes. Returns counts int64 [channels, 9], last_data, largest_refresh_gap,
     forwarded, coalesced, segments and remembered.
     """
+
+def mma_dot(
+    a_format: str,
+    b_format: str,
+    half_sums: bool,
+    sm: int,
+    a: NDArray[np.uint32],
+    b: NDArray[np.uint32],
+    c: NDArray[np.uint32],
+) -> NDArray[np.uint32]:
+    """Output elements of mma.sync by the plain rule, in whole numbers.
+
+    a, b: [cases, depth]; c: [cases]; the bits of a number in each word. Formats are bf16, f16,
+    tf32, e4m3, e5m2; half_sums: c is f16, else f32. Raises ValueError where no rule is known.
+    """
+
+def mma_tiles(
+    a_format: str,
+    b_format: str,
+    half_sums: bool,
+    sm: int,
+    a: NDArray[np.uint32],
+    b: NDArray[np.uint32],
+    c: NDArray[np.uint32],
+) -> NDArray[np.uint32]:
+    """Whole mma.sync as the executor runs them: a [tiles, 16, depth], b [tiles, 8, depth],
+    c [tiles, 16, 8]."""
+
+def convert_words(
+    from_format: str, to_format: str, rounding: str, finite: bool, words: NDArray[np.uint32]
+) -> NDArray[np.uint32]:
+    """Words [n] of one format as another's. rounding: rn, rna, rz; finite: cvt's satfinite."""

@@ -1,0 +1,33 @@
+// What a tensor core makes of one warp-wide mma.sync, bit by bit.
+#pragma once
+
+#include <cstdint>
+
+#include "ptx/formats.hpp"
+
+namespace moesaic::ptx {
+
+// How it sums: `step` products and the sum so far are cut to multiples of 2^(X - fraction_bits), X
+// being their largest exponent, added exactly, and rounded: f32 sums toward zero, those of fp8 on
+// Ada to 13 fraction bits; f16 sums to nearest even. Xie et al., "MMA-Sim", arXiv 2511.10909.
+struct Rounding {
+  int fraction_bits, step;
+  bool to_13_bits;
+};
+
+// sm: 80, 86, 89, 90, 100, 120; 86 is taken to be as 80, which nobody has published. Throws
+// std::invalid_argument where no rule is known: fp8 on others than 89 and 120.
+Rounding rounding_of(int sm, Format a);
+
+// mma.sync.m16n8kK.row.col, registers as PTX hands them out: a[register][lane]. k: all of what the
+// tensor core takes of the format (8 for tf32, 16 for 16 bits, 32 for fp8), or half of it. Sums are
+// f32 (c and d [4][32]) or f16 (two in a word, [2][32]). c and d may be the same.
+void mma(Format a, Format b, int k, bool half_sums, Rounding, const std::uint32_t (*a_words)[32],
+         const std::uint32_t (*b_words)[32], const std::uint32_t (*c)[32], std::uint32_t (*d)[32]);
+
+// One element of the same, in whole numbers, as the rule reads: what `mma` is held against.
+std::uint32_t dot_plain(Format a, Format b, int k, bool half_sum, Rounding,
+                        const std::uint32_t* a_words, const std::uint32_t* b_words,
+                        std::uint32_t c);
+
+}  // namespace moesaic::ptx
