@@ -198,3 +198,42 @@ def convert_words(
     from_format: str, to_format: str, rounding: str, finite: bool, words: NDArray[np.uint32]
 ) -> NDArray[np.uint32]:
     """Words [n] of one format as another's. rounding: rn, rna, rz; finite: cvt's satfinite."""
+
+class PtxProgram:
+    """An entry function of PTX text, decoded once for any number of launches.
+
+    Raises ValueError, with the line of the text, for what the executor does not know.
+    """
+
+    target: int
+    files: list[str]
+    text: list[str]
+    shared_bytes: int
+    local_bytes: int
+    places: NDArray[np.int32]
+    """[instructions, 4]: file, line, and file and line where that function was inlined."""
+    parameters: list[int]
+    """Bytes of each."""
+    kinds: list[str]
+    """The class of each instruction."""
+
+    def __init__(self, text: str, entry: str) -> None: ...
+    def run(
+        self,
+        *,
+        grid: tuple[int, int, int],
+        threads: tuple[int, int, int],
+        shared_bytes: int,
+        arrays: list[NDArray[Any]],
+        values: list[int],
+        seed: int,
+        late_copies: bool,
+        most_instructions: int,
+    ) -> dict[str, Any]:
+        """Executes a launch; writes into the arrays. values: 64 bits of each parameter, array i
+        being (i + 1) << 40.
+
+        Returns counts [instructions, 6] (warps, threads, bytes and 32-byte sectors of global
+        memory, wavefronts and conflicts of shared memory), faults (kind, instruction, words, block,
+        thread, times) and, for each array, the distinct sectors read and written.
+        """

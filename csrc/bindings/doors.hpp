@@ -5,4 +5,6 @@
 void open_anneal(pybind11::module_& m);
 void open_dram(pybind11::module_& m);
 void open_hops(pybind11::module_& m);
+void open_mma(pybind11::module_& m);
+void open_ptx(pybind11::module_& m);
 void open_replicas(pybind11::module_& m);

@@ -1,15 +1,13 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <atomic>
-#include <chrono>
-#include <future>
 #include <memory>
 #include <stdexcept>
 
 #include "doors.hpp"
 #include "dram/stream.hpp"
 #include "dram/system.hpp"
+#include "interruptible.hpp"
 
 namespace py = pybind11;
 using namespace moesaic::dram;
@@ -126,28 +124,6 @@ py::dict results(const std::vector<Totals>& totals, bool record) {
   out["bank"] = column<std::int32_t>(totals, [](int, const Issued& i) { return i.bank; });
   out["row"] = column<std::int32_t>(totals, [](int, const Issued& i) { return i.row; });
   return out;
-}
-
-// The engine's answer, worked out beside this thread, which looks for Ctrl-C meanwhile.
-template <class Work>
-auto interruptible(const Work& work) {
-  std::atomic<bool> stop{false};
-  auto answer = std::async(std::launch::async, [&] { return work(&stop); });
-  for (;;) {
-    std::future_status status;
-    {
-      const py::gil_scoped_release release;
-      status = answer.wait_for(std::chrono::milliseconds(50));
-    }
-    if (status == std::future_status::ready) return answer.get();
-    if (PyErr_CheckSignals() == 0) continue;
-    stop = true;
-    {
-      const py::gil_scoped_release release;
-      answer.wait();
-    }
-    throw py::error_already_set();
-  }
 }
 
 py::dict run_requests(const Spec& spec, const Policy& policy, const Ticks& arrival,

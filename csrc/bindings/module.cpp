@@ -5,5 +5,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   open_anneal(m);
   open_dram(m);
   open_hops(m);
+  open_mma(m);
+  open_ptx(m);
   open_replicas(m);
 }

@@ -2,6 +2,21 @@
 
 from .arches import ARCHES, Arch, arch
 from .build import Build, Resources, build
+from .execute import Counters, Fault, Line, Run, execute
 from .gate import Verdict, gate
 
-__all__ = ["ARCHES", "Arch", "Build", "Resources", "Verdict", "arch", "build", "gate"]
+__all__ = [
+    "ARCHES",
+    "Arch",
+    "Build",
+    "Counters",
+    "Fault",
+    "Line",
+    "Resources",
+    "Run",
+    "Verdict",
+    "arch",
+    "build",
+    "execute",
+    "gate",
+]

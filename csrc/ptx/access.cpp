@@ -1,0 +1,303 @@
+// Loads, stores, atomics and copies of a warp.
+#include <cstring>
+#include <string>
+
+#include "ptx/block.hpp"
+#include "ptx/handlers.hpp"
+
+namespace moesaic::ptx {
+
+namespace {
+
+template <class F>
+void each_lane(Mask lanes, F f) {
+  for (; lanes; lanes &= lanes - 1) f(__builtin_ctz(lanes));
+}
+
+// The lanes' addresses. A lane whose address is not defined is reported and left out.
+Mask addresses(Warp& w, const Instruction& i, Mask lanes, std::uint64_t* out) {
+  const std::uint32_t slot = i.operand[ADDRESS];
+  const auto offset = static_cast<std::uint64_t>(i.offset);
+  if (i.immediate & NARROW_ADDRESS) {
+    const std::uint32_t* base = w.at<std::uint32_t>(slot);
+    for (int l = 0; l < LANES; ++l) out[l] = (base[l] + offset) & 0xffffffff;
+  } else {
+    const std::uint64_t* base = w.at<std::uint64_t>(slot);
+    for (int l = 0; l < LANES; ++l) out[l] = base[l] + offset;
+  }
+  if (const Mask unknown = w.undefined[slot] & lanes) {
+    w.block->launch.report(Wrong::uninitialised, w, __builtin_ctz(unknown),
+                           "the address was made from data that nothing has written");
+    lanes &= ~unknown;
+  }
+  return lanes;
+}
+
+struct Reached {
+  Mask lanes;
+  Mask undefined = 0;
+  bool shared = false;
+};
+
+Reached reach(Warp& w, const Instruction& i, Mask lanes, unsigned bytes, Access access,
+              std::byte** to) {
+  std::uint64_t address[LANES];
+  lanes = addresses(w, i, lanes, address);
+  if (!lanes) return {0};
+  Block& block = *w.block;
+  std::uint8_t space = i.space;
+  if (space == GENERIC) {
+    const std::uint64_t first = address[__builtin_ctz(lanes)];
+    space = first >= LOCAL_WINDOW ? LOCAL : first >= SHARED_WINDOW ? SHARED : GLOBAL;
+    if (space == SHARED)
+      for (std::uint64_t& one : address) one -= SHARED_WINDOW;
+  }
+  if (i.strong && access != Access::atomic) access = Access::atomic;
+  Reached out{0};
+  if (space == GLOBAL) {
+    out.lanes = block.reach_global(w, lanes, address, bytes, access, to);
+  } else if (space == SHARED) {
+    out.lanes = block.reach_shared(w, lanes, address, bytes, access, to, &out.undefined);
+    out.shared = true;
+  } else {
+    out.lanes = block.reach_local(w, lanes, address, bytes, to);
+  }
+  return out;
+}
+
+template <class InMemory, class InRegister>
+void gather(InRegister* to, Mask lanes, std::byte* const* from, unsigned skip) {
+  each_lane(lanes, [&](int l) {
+    InMemory value;
+    std::memcpy(&value, from[l] + skip, sizeof value);
+    to[l] = static_cast<InRegister>(value);
+  });
+}
+
+template <class InRegister>
+void gather_any(Warp& w, const Instruction& i, std::uint32_t slot, Mask lanes,
+                std::byte* const* from, unsigned skip) {
+  InRegister* to = w.at<InRegister>(slot);
+  const bool negative = i.immediate & SIGNED;
+  switch (i.width) {
+    case 1:
+      return negative ? gather<std::int8_t>(to, lanes, from, skip)
+                      : gather<std::uint8_t>(to, lanes, from, skip);
+    case 2:
+      return negative ? gather<std::int16_t>(to, lanes, from, skip)
+                      : gather<std::uint16_t>(to, lanes, from, skip);
+    case 4:
+      return negative ? gather<std::int32_t>(to, lanes, from, skip)
+                      : gather<std::uint32_t>(to, lanes, from, skip);
+    default: return gather<std::uint64_t>(to, lanes, from, skip);
+  }
+}
+
+template <class InRegister>
+void scatter(Warp& w, const Instruction& i, std::uint32_t slot, Mask lanes, std::byte* const* to,
+             unsigned skip) {
+  const InRegister* from = w.at<InRegister>(slot);
+  each_lane(lanes, [&](int l) { std::memcpy(to[l] + skip, from + l, i.width); });
+}
+
+}  // namespace
+
+void load(Warp& w, const Instruction& i, Mask lanes) {
+  std::byte* from[LANES];
+  const Reached reached = reach(w, i, lanes, i.width * i.vector, Access::read, from);
+  // Where nothing could be read, the register holds nothing.
+  const Mask unknown = reached.undefined | (lanes & ~reached.lanes);
+  for (unsigned k = 0; k < i.vector; ++k) {
+    const std::uint32_t slot = i.operand[k];
+    if (slot == NOTHING) continue;
+    if (i.more == 8) gather_any<std::uint64_t>(w, i, slot, reached.lanes, from, k * i.width);
+    else if (i.more == 4) gather_any<std::uint32_t>(w, i, slot, reached.lanes, from, k * i.width);
+    else gather_any<std::uint16_t>(w, i, slot, reached.lanes, from, k * i.width);
+    w.written(slot, unknown, lanes);
+  }
+}
+
+void store(Warp& w, const Instruction& i, Mask lanes) {
+  std::byte* to[LANES];
+  const Reached reached = reach(w, i, lanes, i.width * i.vector, Access::write, to);
+  for (unsigned k = 0; k < i.vector; ++k) {
+    const std::uint32_t slot = i.operand[k];
+    const Mask unknown = w.undefined[slot] & reached.lanes;
+    if (i.more == 8) scatter<std::uint64_t>(w, i, slot, reached.lanes, to, k * i.width);
+    else if (i.more == 4) scatter<std::uint32_t>(w, i, slot, reached.lanes, to, k * i.width);
+    else scatter<std::uint16_t>(w, i, slot, reached.lanes, to, k * i.width);
+    if (reached.shared) {
+      each_lane(reached.lanes, [&](int l) {
+        w.block->define_shared(to[l] + k * i.width, i.width, unknown >> l & 1);
+      });
+    } else if (unknown && i.space != LOCAL) {
+      w.block->launch.report(Wrong::uninitialised, w, __builtin_ctz(unknown),
+                             "data that nothing has written goes to global memory");
+    }
+  }
+}
+
+namespace {
+
+template <class T>
+T combined(Atomic how, T old, T value, T other) {
+  switch (how) {
+    case Atomic::add: return static_cast<T>(old + value);
+    case Atomic::min: return value < old ? value : old;
+    case Atomic::max: return old < value ? value : old;
+    case Atomic::exch: return value;
+    case Atomic::cas: return old == value ? other : old;
+    case Atomic::inc: return old >= value ? T{0} : static_cast<T>(old + 1);
+    default: break;
+  }
+  if constexpr (std::is_integral_v<T>) {
+    if (how == Atomic::and_) return old & value;
+    if (how == Atomic::or_) return old | value;
+    if (how == Atomic::xor_) return old ^ value;
+  }
+  return old;
+}
+
+template <class T>
+void update(Warp& w, const Instruction& i, Mask lanes, std::byte* const* at) {
+  const T* value = w.at<T>(i.operand[1]);
+  const T* other = i.operand[2] == NOTHING ? value : w.at<T>(i.operand[2]);
+  const auto how = static_cast<Atomic>(i.more);
+  each_lane(lanes, [&](int l) {
+    T old;
+    std::memcpy(&old, at[l], sizeof old);
+    const T made = combined(how, old, value[l], other[l]);
+    std::memcpy(at[l], &made, sizeof made);
+    if (i.immediate & RETURNS) w.at<T>(i.operand[0])[l] = old;
+  });
+}
+
+}  // namespace
+
+void atomic(Warp& w, const Instruction& i, Mask lanes) {
+  std::byte* at[LANES];
+  const Reached reached = reach(w, i, lanes, i.width, Access::atomic, at);
+  Mask unknown = w.undefined[i.operand[1]] | reached.undefined;
+  if (i.operand[2] != NOTHING) unknown |= w.undefined[i.operand[2]];
+  unknown &= reached.lanes;
+  if (unknown && !reached.shared)
+    w.block->launch.report(Wrong::uninitialised, w, __builtin_ctz(unknown),
+                           "data that nothing has written goes to global memory");
+  if (i.immediate & FLOAT_VALUE) {
+    if (i.width == 8) update<double>(w, i, reached.lanes, at);
+    else update<float>(w, i, reached.lanes, at);
+  } else if (i.immediate & SIGNED) {
+    if (i.width == 8) update<std::int64_t>(w, i, reached.lanes, at);
+    else update<std::int32_t>(w, i, reached.lanes, at);
+  } else {
+    if (i.width == 8) update<std::uint64_t>(w, i, reached.lanes, at);
+    else update<std::uint32_t>(w, i, reached.lanes, at);
+  }
+  if (reached.shared)
+    each_lane(reached.lanes,
+              [&](int l) { w.block->define_shared(at[l], i.width, unknown >> l & 1); });
+  if (i.immediate & RETURNS)
+    w.written(i.operand[0], unknown | (lanes & ~reached.lanes), lanes);
+}
+
+void copy_async(Warp& w, const Instruction& i, Mask lanes) {
+  Block& block = *w.block;
+  Copy copies[LANES];
+  std::uint64_t to[LANES], address[LANES];
+  const std::uint32_t* target = w.at<std::uint32_t>(i.operand[0]);
+  const bool sized = i.operand[1] != NOTHING;
+  const std::uint32_t* sizes = sized ? w.at<std::uint32_t>(i.operand[1]) : nullptr;
+  Mask unknown = w.undefined[i.operand[0]] | (sized ? w.undefined[i.operand[1]] : 0);
+  if (unknown &= lanes) {
+    block.launch.report(Wrong::uninitialised, w, __builtin_ctz(unknown),
+                        "where or how much to copy was made from data that nothing has written");
+    lanes &= ~unknown;
+  }
+  Mask whole = 0, part = 0;
+  for (int l = 0; l < LANES; ++l) {
+    to[l] = target[l];
+    const std::uint32_t bytes = sized && sizes[l] < i.width ? sizes[l] : i.width;
+    copies[l] = {target[l], nullptr, i.width, static_cast<std::uint8_t>(bytes)};
+    whole |= static_cast<Mask>(bytes == i.width) << l;
+    part |= static_cast<Mask>(bytes != i.width && bytes != 0) << l;
+  }
+  std::byte *from[LANES], *landing[LANES];
+  const Mask known = addresses(w, i, lanes & (whole | part), address);
+  Mask read = block.reach_global(w, known & whole, address, i.width, Access::read, from);
+  each_lane(known & part, [&](int l) {  // its first byte and its last
+    std::byte* last[LANES];
+    Mask bit = block.reach_global(w, Mask{1} << l, address, 1, Access::read, from);
+    std::uint64_t end[LANES] = {};
+    end[l] = address[l] + copies[l].source_bytes - 1;
+    read |= block.reach_global(w, bit, end, 1, Access::read, last);
+  });
+  lanes &= ~(whole | part) | read;
+  lanes = block.reach_shared(w, lanes, to, i.width, Access::write, landing, nullptr);
+  each_lane(lanes & read, [&](int l) { copies[l].from = from[l]; });
+  block.copy_async(w, lanes, copies);
+}
+
+void close_group(Warp& w, const Instruction&, Mask lanes) {
+  Block& block = *w.block;
+  if (lanes != w.alive)
+    block.launch.report(Wrong::absent_lanes, w, __builtin_ctz(w.alive & ~lanes),
+                        "only some lanes close a group of copies");
+  CopyGroups& groups = block.copies[w.number];
+  groups.closed.push_back(std::move(groups.open));
+  groups.open.clear();
+}
+
+void wait_groups(Warp& w, const Instruction& i, Mask lanes) {
+  Block& block = *w.block;
+  if (lanes != w.alive)
+    block.launch.report(Wrong::absent_lanes, w, __builtin_ctz(w.alive & ~lanes),
+                        "only some lanes wait for their copies");
+  CopyGroups& groups = block.copies[w.number];
+  std::size_t landed = 0;
+  while (groups.closed.size() - landed > i.immediate) block.land(w, groups.closed[landed++]);
+  groups.closed.erase(groups.closed.begin(),
+                      groups.closed.begin() + static_cast<std::ptrdiff_t>(landed));
+  if (i.more) block.land(w, groups.open);  // wait_all
+}
+
+void load_matrices(Warp& w, const Instruction& i, Mask lanes) {
+  Block& block = *w.block;
+  if (lanes != ALL)
+    block.launch.report(Wrong::absent_lanes, w, __builtin_ctz(~lanes),
+                        "ldmatrix needs all lanes of the warp");
+  const int rows = 8 * i.vector;
+  const Mask naming = rows == 32 ? ALL : (Mask{1} << rows) - 1;
+  std::uint64_t address[LANES];
+  std::byte* from[LANES];
+  Mask undefined = 0;
+  const Mask known = addresses(w, i, naming, address);
+  if (i.space == GENERIC)
+    for (std::uint64_t& one : address) one -= SHARED_WINDOW;
+  const Mask reached =
+      block.reach_shared(w, known, address, 16, Access::read, from, &undefined);
+  const Mask unknown_rows = undefined | (naming & ~reached);
+  static const std::byte zeros[16] = {};
+  for (int l = 0; l < rows; ++l)
+    if (!(reached >> l & 1)) from[l] = const_cast<std::byte*>(zeros);
+  for (int m = 0; m < i.vector; ++m) {
+    std::uint32_t* to = w.at<std::uint32_t>(i.operand[m]);
+    Mask unknown = 0;
+    for (int l = 0; l < LANES; ++l) {
+      const int row = l / 4, pair = l % 4;
+      if (!i.more) {
+        std::memcpy(to + l, from[8 * m + row] + 4 * pair, 4);
+        unknown |= (unknown_rows >> (8 * m + row) & 1) << l;
+      } else {  // transposed: column l / 4 of rows 2 (l % 4) and the next
+        std::uint16_t low, high;
+        std::memcpy(&low, from[8 * m + 2 * pair] + 2 * row, 2);
+        std::memcpy(&high, from[8 * m + 2 * pair + 1] + 2 * row, 2);
+        to[l] = low | static_cast<std::uint32_t>(high) << 16;
+        unknown |= ((unknown_rows >> (8 * m + 2 * pair) | unknown_rows >> (8 * m + 2 * pair + 1)) &
+                    1) << l;
+      }
+    }
+    w.written(i.operand[m], unknown, ALL);
+  }
+}
+
+}  // namespace moesaic::ptx

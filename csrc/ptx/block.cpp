@@ -1,0 +1,264 @@
+// Warps of a block at work, one after another, from barrier to barrier.
+#include "ptx/block.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace moesaic::ptx {
+
+namespace {
+
+constexpr std::size_t SLOT_BYTES = LANES * 4;
+constexpr std::uint32_t ENDED = ~std::uint32_t{0};
+
+void fill(Warp& w, std::uint32_t slot, std::uint64_t bits, bool wide) {
+  for (int l = 0; l < LANES; ++l) {
+    if (wide) w.at<std::uint64_t>(slot)[l] = bits;
+    else w.at<std::uint32_t>(slot)[l] = static_cast<std::uint32_t>(bits);
+  }
+  w.undefined[slot] = 0;
+}
+
+// Lanes at `pc` join those that wait there, or find their place among the splits.
+void park(Warp& w, std::uint32_t pc, Mask lanes) {
+  int at = w.splits;
+  while (at > 0 && w.split[at - 1].pc < pc) --at;
+  if (at > 0 && w.split[at - 1].pc == pc) {
+    w.split[at - 1].lanes |= lanes;
+    return;
+  }
+  for (int k = w.splits; k > at; --k) w.split[k] = w.split[k - 1];
+  w.split[at] = {pc, lanes};
+  ++w.splits;
+}
+
+// The lowest pc goes first, so that lanes which left meet again where their ways join.
+void take_lowest(Warp& w) {
+  if (w.active) {
+    if (w.pc < w.split[w.splits - 1].pc) return;
+    park(w, w.pc, w.active);
+  }
+  const Split lowest = w.split[--w.splits];
+  w.pc = lowest.pc;
+  w.active = lowest.lanes;
+}
+
+}  // namespace
+
+Block::Block(Launch& l) : launch(l), shared(l.program.shared_bytes + l.settings.shared_bytes) {
+  const Program& program = launch.program;
+  const std::uint32_t* threads = launch.settings.threads;
+  const int total = static_cast<int>(threads[0] * threads[1] * threads[2]);
+  const int count = (total + LANES - 1) / LANES;
+  const std::size_t slots = program.slots, predicates = program.predicates;
+  warps.resize(count);
+  clocks.resize(count);
+  copies.resize(count);
+  files_.resize(count * slots * SLOT_BYTES + 64);
+  masks_.resize(count * (slots + 2 * predicates));
+  local.resize(count * LANES * program.local_bytes);
+  void* start = files_.data();
+  std::size_t room = files_.size();
+  std::byte* file = static_cast<std::byte*>(std::align(64, files_.size() - 64, start, room));
+  Mask* masks = masks_.data();
+  for (int n = 0; n < count; ++n) {
+    Warp& w = warps[n];
+    w.block = this;
+    w.number = n;
+    w.file = file + n * slots * SLOT_BYTES;
+    w.undefined = masks;
+    w.predicates = w.undefined + slots;
+    w.undefined_predicates = w.predicates + predicates;
+    masks += slots + 2 * predicates;
+    const int lanes = std::min(LANES, total - n * LANES);
+    w.alive = lanes == LANES ? ALL : (Mask{1} << lanes) - 1;
+    const auto mask_below = [](int l) { return (Mask{1} << l) - 1; };
+    const auto special = [&](Special which, auto value) {
+      for (int l = 0; l < LANES; ++l)
+        w.at<std::uint32_t>(program.specials[which])[l] =
+            static_cast<std::uint32_t>(value(l, static_cast<std::uint32_t>(n * LANES + l)));
+    };
+    special(TID_X, [&](int, std::uint32_t t) { return t % threads[0]; });
+    special(TID_Y, [&](int, std::uint32_t t) { return t / threads[0] % threads[1]; });
+    special(TID_Z, [&](int, std::uint32_t t) { return t / threads[0] / threads[1]; });
+    special(LANEID, [](int l, std::uint32_t) { return l; });
+    special(LANEMASK_EQ, [](int l, std::uint32_t) { return Mask{1} << l; });
+    special(LANEMASK_LT, [&](int l, std::uint32_t) { return mask_below(l); });
+    special(LANEMASK_LE, [&](int l, std::uint32_t) { return mask_below(l) | Mask{1} << l; });
+    special(LANEMASK_GT, [&](int l, std::uint32_t) { return ~(mask_below(l) | Mask{1} << l); });
+    special(LANEMASK_GE, [&](int l, std::uint32_t) { return ~mask_below(l); });
+    const auto everywhere = [&](Special which, std::uint32_t value) {
+      fill(w, program.specials[which], value, false);
+    };
+    everywhere(WARPID, static_cast<std::uint32_t>(n));
+    everywhere(NWARPID, static_cast<std::uint32_t>(count));
+    for (int k = 0; k < 3; ++k) {
+      everywhere(static_cast<Special>(NTID_X + k), threads[k]);
+      everywhere(static_cast<Special>(NCTAID_X + k), launch.settings.grid[k]);
+    }
+    for (const Constant& constant : program.constants)
+      fill(w, constant.slot, constant.bits, constant.wide);
+    for (std::size_t k = 0; k < program.parameters.size(); ++k)
+      fill(w, program.parameters[k].slot, launch.values[k], program.parameters[k].bytes == 8);
+  }
+}
+
+void Block::start() {
+  const Program& program = launch.program;
+  shared.reset();
+  has_atomics = false;
+  for (Barrier& barrier : barriers) barrier = {};
+  for (Warp& w : warps) {
+    clocks[w.number].start(w.number);
+    copies[w.number] = {};
+    std::fill(w.undefined + program.first_register, w.undefined + program.last_register, ALL);
+    std::fill(w.undefined_predicates, w.undefined_predicates + program.predicates, ALL);
+    w.pc = 0;
+    const int threads = static_cast<int>(launch.settings.threads[0] * launch.settings.threads[1] *
+                                         launch.settings.threads[2]);
+    const int lanes = std::min(LANES, threads - w.number * LANES);
+    w.alive = w.active = lanes == LANES ? ALL : (Mask{1} << lanes) - 1;
+    w.splits = 0;
+    w.waiting = -1;
+    w.done = false;
+    for (int k = 0; k < 3; ++k)
+      fill(w, program.specials[CTAID_X + k], at[k], false);
+  }
+}
+
+void Block::run(std::uint32_t x, std::uint32_t y, std::uint32_t z, std::mt19937_64& random) {
+  at[0] = x, at[1] = y, at[2] = z;
+  const std::uint32_t* grid = launch.settings.grid;
+  stamp_base = (static_cast<std::uint64_t>((z * grid[1] + y) * grid[0] + x) + 1) << 32;
+  start();
+  std::vector<int> order;
+  while (!launch.ended) {
+    order.clear();
+    for (const Warp& w : warps)
+      if (!w.done && w.waiting < 0) order.push_back(w.number);
+    if (order.empty()) {
+      if (release()) continue;
+      break;
+    }
+    for (std::size_t k = order.size(); k > 1; --k) std::swap(order[k - 1], order[random() % k]);
+    for (const int n : order) {
+      if (launch.ended) break;
+      run_warp(warps[n]);
+    }
+  }
+  for (const Warp& w : warps) {
+    if (w.done || launch.ended) continue;
+    launch.report(Wrong::deadlock, w, __builtin_ctz(w.alive),
+                  "the warp waits for ever: the barrier is not reached by all that it needs");
+    break;
+  }
+}
+
+// Opens the barriers that all have reached; says whether there was one.
+bool Block::release() {
+  bool opened = false;
+  int running = 0;
+  for (const Warp& w : warps) running += !w.done;
+  for (int id = 0; id < BARRIERS; ++id) {
+    Barrier& barrier = barriers[id];
+    const int needed = barrier.expected ? barrier.expected : running;
+    if (!barrier.arrived || __builtin_popcount(barrier.arrived) < needed) continue;
+    std::vector<int> members;
+    for (Warp& w : warps)
+      if (barrier.arrived >> w.number & 1) members.push_back(w.number);
+    join(members, clocks.data());
+    for (const int n : members)
+      if (warps[n].waiting == id) warps[n].waiting = -1;
+    barrier = {};
+    opened = true;
+  }
+  return opened;
+}
+
+// bar.sync and barrier.sync: operand[0] the barrier, operand[1] threads or nothing.
+void Block::arrive(Warp& w, const Instruction& i) {
+  if (w.active != w.alive)
+    launch.report(Wrong::absent_lanes, w, __builtin_ctz(w.alive & ~w.active),
+                  "some lanes of the warp come to the barrier and others do not");
+  const int lane = __builtin_ctz(w.active);
+  const std::uint32_t id = w.at<std::uint32_t>(i.operand[0])[lane];
+  if (id >= BARRIERS) {
+    launch.report(Wrong::out_of_bounds, w, lane, "there are barriers 0 to 15");
+    return;
+  }
+  Barrier& barrier = barriers[id];
+  barrier.arrived |= Mask{1} << w.number;
+  if (i.operand[1] != NOTHING)
+    barrier.expected = static_cast<int>(w.at<std::uint32_t>(i.operand[1])[lane] + LANES - 1) / LANES;
+  // Whoever only arrives goes on; all the same its past lies before what the others do next.
+  if (!i.more) w.waiting = static_cast<int>(id);
+}
+
+void Block::run_warp(Warp& w) {
+  const Instruction* code = launch.program.code.data();
+  Counts* counts = launch.counts.data();
+  const std::uint64_t most = launch.settings.most_instructions;
+  while (true) {
+    const Instruction& i = code[w.pc];
+    Mask lanes = w.active;
+    if (i.guard != NOTHING) {
+      const Mask value = w.predicates[i.guard];
+      if (const Mask unknown = w.undefined_predicates[i.guard] & lanes)
+        launch.report(Wrong::uninitialised, w, __builtin_ctz(unknown),
+                      "whether it is executed depends on data that nothing has written");
+      lanes &= i.negated ? ~value : value;
+    }
+    counts[w.pc].warps += 1;
+    counts[w.pc].threads += static_cast<unsigned>(__builtin_popcount(lanes));
+    if (++launch.instructions >= most) {
+      launch.report(Wrong::hang, w, __builtin_ctz(w.active),
+                    "the launch has executed " + std::to_string(most) +
+                        " warp instructions and is taken to hang");
+      launch.ended = true;
+      return;
+    }
+    if (i.flow == Flow::next) {
+      if (lanes) i.run(w, i, lanes);
+      ++w.pc;
+      if (w.splits) take_lowest(w);
+      continue;
+    }
+    if (i.flow == Flow::branch) {
+      if (lanes == w.active) {
+        w.pc = i.target;
+        if (launch.settings.stop && *launch.settings.stop) {
+          launch.ended = true;
+          return;
+        }
+      } else if (lanes) {
+        park(w, i.target, lanes);
+        w.active &= ~lanes;
+        ++w.pc;
+      } else {
+        ++w.pc;
+      }
+      if (w.splits) take_lowest(w);
+      continue;
+    }
+    if (i.flow == Flow::barrier) {
+      if (lanes) arrive(w, i);
+      ++w.pc;
+      if (w.splits) take_lowest(w);
+      if (w.waiting >= 0) return;
+      continue;
+    }
+    if (i.flow == Flow::trap && lanes)
+      launch.report(Wrong::trap, w, __builtin_ctz(lanes), "the kernel stops itself");
+    w.active &= ~lanes;
+    w.alive &= ~lanes;
+    if (w.active) {
+      ++w.pc;
+    } else if (!w.splits) {
+      w.done = true;
+      return;
+    }
+    if (w.splits) take_lowest(w);
+  }
+}
+
+}  // namespace moesaic::ptx

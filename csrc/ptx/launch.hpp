@@ -1,0 +1,82 @@
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ptx/clocks.hpp"
+#include "ptx/program.hpp"
+
+namespace moesaic::ptx {
+
+// An array argument: the caller's memory, and what was done to it.
+struct Array {
+  std::byte* data = nullptr;
+  std::uint64_t bytes = 0;
+  bool read = false, written = false;  // not counting atomics among themselves
+  bool watched = false;                // accesses are kept in `words`
+  std::vector<bool> sectors_read, sectors_written;  // distinct 32-byte sectors
+  struct Word {
+    std::uint64_t writer = 0, reader = 0, other = 0, atomic = 0;  // stamps of the last accesses
+  };
+  std::vector<Word> words;
+};
+
+// What one instruction did in all warps and blocks.
+struct Counts {
+  std::uint64_t warps = 0, threads = 0;
+  std::uint64_t bytes = 0, sectors = 0;          // of global memory: asked for; 32 bytes each
+  std::uint64_t wavefronts = 0, conflicts = 0;   // of shared memory; those beyond the least
+};
+
+enum class Wrong : std::uint8_t {
+  uninitialised, race, out_of_bounds, misaligned, deadlock, hang, absent_lanes, trap
+};
+constexpr int WRONGS = 8;
+
+struct Fault {
+  Wrong wrong;
+  std::uint32_t pc;
+  std::string words;
+  std::uint32_t block[3];
+  int thread;
+  std::uint64_t times;
+};
+
+struct Settings {
+  std::uint32_t grid[3] = {1, 1, 1}, threads[3] = {1, 1, 1};
+  std::uint64_t shared_bytes = 0;  // asked for by the launch
+  std::uint64_t seed = 0;
+  bool late_copies = true;
+  std::uint64_t most_instructions = 0;  // of warps; more is a hang
+  const std::atomic<bool>* stop = nullptr;
+};
+
+// One launch: what goes in, and what came out.
+struct Launch {
+  const Program& program;
+  Settings settings;
+  std::vector<Array> arrays;
+  std::vector<std::uint64_t> values;  // of the parameters; array i is (i + 1) << ARRAY_SHIFT
+  std::vector<Counts> counts;         // by instruction
+  std::vector<Fault> faults;
+  std::uint64_t instructions = 0;     // executed by warps
+  bool ended = false;                 // by a fault that cannot be passed
+
+  explicit Launch(const Program& p) : program(p) {}
+
+  // Runs all blocks, in an order drawn from the seed. Deterministic.
+  void run();
+
+  void report(Wrong, const Warp&, int lane, const std::string& words);
+  // An array was read before its first write, unwatched: the run must be made anew with it watched.
+  void watch(Array& array) { again_ = array.watched = true; }
+
+ private:
+  void run_blocks();
+  bool again_ = false;
+  std::vector<std::int32_t> fault_of_;  // by instruction and kind: index in `faults`, or -1
+};
+
+}  // namespace moesaic::ptx
