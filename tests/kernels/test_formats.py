@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moesaic.kernels.library.formats import BF16, DTYPES, E4M3, FP16
+from moesaic.kernels.library.formats import BF16, DTYPES, E4M3, FP16, FP32
 
 of_each = pytest.mark.parametrize("form", DTYPES, ids=lambda form: form.name)
 
@@ -36,7 +36,15 @@ def test_fp16_is_numpys_half_precision():
 def test_bf16_is_the_upper_half_of_a_float():
     bits = np.arange(2**16, dtype=np.uint16)
     upper = (bits.astype(np.uint32) << 16).view(np.float32)
-    np.testing.assert_array_equal(BF16.decode(bits), upper.astype(float))
+    real = ~np.isnan(upper)
+    np.testing.assert_array_equal(BF16.decode(bits)[real], upper[real].astype(float))
+
+
+def test_fp32_is_numpys_own():
+    values = np.random.default_rng(0).standard_normal(4000) * 2.0 ** np.arange(-155, 45).repeat(20)
+    single = values.astype(np.float32)
+    np.testing.assert_array_equal(FP32.encode(values), single.view(np.uint32))
+    np.testing.assert_array_equal(FP32.decode(single.view(np.uint32)), single.astype(float))
 
 
 @of_each
@@ -58,7 +66,8 @@ def test_rounding_finds_the_nearest_and_its_error_has_the_bound(form, value):
         (BF16, 1 + 3 * 2**-8, 1 + 2**-6),
         # Just above the tie in float64; a step through float32 would round it down.
         (BF16, 1 + 2**-8 + 2**-40, 1 + 2**-7),
-        (BF16, 3.4e38, 3.3895313892515355e38),
+        (BF16, 3.39e38, 3.3895313892515355e38),
+        (BF16, 3.4e38, np.inf),
         (BF16, 1e39, np.inf),
         (FP16, 65520.0, np.inf),
         (FP16, 65519.0, 65504.0),
