@@ -282,12 +282,14 @@ void load_matrices(Warp& w, const Instruction& i, Mask lanes) {
   for (int m = 0; m < i.vector; ++m) {
     std::uint32_t* to = w.at<std::uint32_t>(i.operand[m]);
     Mask unknown = 0;
-    for (int l = 0; l < LANES; ++l) {
-      const int row = l / 4, pair = l % 4;
-      if (!i.more) {
-        std::memcpy(to + l, from[8 * m + row] + 4 * pair, 4);
-        unknown |= (unknown_rows >> (8 * m + row) & 1) << l;
-      } else {  // transposed: column l / 4 of rows 2 (l % 4) and the next
+    if (!i.more) {  // a row is what four lanes get
+      for (int row = 0; row < 8; ++row) {
+        std::memcpy(to + 4 * row, from[8 * m + row], 16);
+        unknown |= (unknown_rows >> (8 * m + row) & 1) * (Mask{15} << (4 * row));
+      }
+    } else {
+      for (int l = 0; l < LANES; ++l) {  // column l / 4 of rows 2 (l % 4) and the next
+        const int row = l / 4, pair = l % 4;
         std::uint16_t low, high;
         std::memcpy(&low, from[8 * m + 2 * pair] + 2 * row, 2);
         std::memcpy(&high, from[8 * m + 2 * pair + 1] + 2 * row, 2);

@@ -106,7 +106,6 @@ Block::Block(Launch& l) : launch(l), shared(l.program.shared_bytes + l.settings.
 void Block::start() {
   const Program& program = launch.program;
   shared.reset();
-  has_atomics = false;
   for (Barrier& barrier : barriers) barrier = {};
   for (Warp& w : warps) {
     clocks[w.number].start(w.number);
@@ -166,7 +165,7 @@ bool Block::release() {
     std::vector<int> members;
     for (Warp& w : warps)
       if (barrier.arrived >> w.number & 1) members.push_back(w.number);
-    join(members, clocks.data());
+    join(members, clocks.data(), static_cast<int>(warps.size()));
     for (const int n : members)
       if (warps[n].waiting == id) warps[n].waiting = -1;
     barrier = {};
@@ -209,7 +208,7 @@ void Block::run_warp(Warp& w) {
       lanes &= i.negated ? ~value : value;
     }
     counts[w.pc].warps += 1;
-    counts[w.pc].threads += static_cast<unsigned>(__builtin_popcount(lanes));
+    counts[w.pc].threads += lanes == ALL ? LANES : static_cast<unsigned>(__builtin_popcount(lanes));
     if (++launch.instructions >= most) {
       launch.report(Wrong::hang, w, __builtin_ctz(w.active),
                     "the launch has executed " + std::to_string(most) +

@@ -14,20 +14,19 @@ namespace moesaic::ptx {
 enum class Access : std::uint8_t { read, write, atomic };
 
 // Shared memory of a block, and of each 4-byte word who touched it last.
-class Shared {
- public:
-  struct Word {
-    Stamp writer, reader, other;  // `other`: the last reader of another warp than `reader`
-    Stamp atomic;
-    std::uint8_t undefined;  // a bit for each byte
-    std::uint8_t under_way;  // copies that have not landed
-  };
-  explicit Shared(std::uint64_t bytes) : memory(bytes + 16), words(bytes / 4 + 4), bytes(bytes) {}
+struct Shared {
+  // Bits of `state`: the low four say which bytes were never written.
+  static constexpr std::uint8_t UNDEFINED = 15, UNDER_WAY = 16, ATOMIC = 32;
+
+  explicit Shared(std::uint64_t size);
   void reset();
 
-  std::vector<std::byte> memory;
-  std::vector<Word> words;
   std::uint64_t bytes;
+  std::vector<std::byte> memory;
+  std::vector<Stamp> writer, reader;
+  std::vector<Stamp> other;   // the last reader of another warp than `reader`
+  std::vector<Stamp> atomic;  // counts where `state` has ATOMIC
+  std::vector<std::uint8_t> state;
 };
 
 // A copy of cp.async that has been issued and not yet landed.
@@ -75,7 +74,6 @@ struct Block {
   std::vector<Clock> clocks;
   std::vector<CopyGroups> copies;
   std::vector<std::byte> local;  // [warp][lane][bytes]
-  bool has_atomics = false;      // shared atomics took place
   Barrier barriers[BARRIERS];
 
  private:
@@ -86,6 +84,8 @@ struct Block {
                     Access);
   void watch_global(Warp&, Array&, Mask lanes, const std::uint64_t* offset, unsigned bytes, Access);
   void check_collisions(const Warp&, Mask lanes, const std::uint64_t* address);
+  void count_wavefronts(const Warp&, Mask lanes, const std::uint64_t* address, unsigned words);
+  bool mark_word(const Clock&, std::uint64_t word, Access);
 
   std::vector<std::byte> files_;
   std::vector<Mask> masks_;

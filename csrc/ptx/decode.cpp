@@ -200,7 +200,7 @@ class Decoder {
       const Operand& o = now_->operands[k];
       const char want = row.pattern[k];
       const bool predicate = o.is == Operand::Is::reg && o.reg.bytes == 0;
-      if (want == 'p' ? !predicate || (o.negated && k != 3)
+      if (want == 'p' ? !predicate || (o.negated && (k != 3 || row.pattern[0] != 'p'))
           : want == 'i' ? o.is != Operand::Is::immediate
                         : !fits(o, want - '0') || (k == 0 && o.is != Operand::Is::reg))
         return false;
@@ -283,13 +283,18 @@ class Decoder {
 
   void decode_parameter(const Parts& parts) {
     const Operand& from = operand(1);
-    const int bytes = type_of(parts.back()).bytes;
+    const Type type = type_of(parts.back());
     for (const Parameter& parameter : text_.parameters) {
       if (parameter.name != from.name) continue;
-      if (parameter.bytes != bytes || from.offset != 0 || has(parts, "v2") || has(parts, "v4"))
+      if (parameter.bytes != type.bytes || from.offset != 0 || has(parts, "v2") ||
+          has(parts, "v4"))
         refuse("parts of a parameter are not known");
-      return take_arithmetic(bytes == 8 ? "mov.b64" : "mov.b32",
-                             {written(operand(0), bytes), parameter.slot});
+      const bool widened = type.bytes == 4 && operand(0).reg.bytes == 8;
+      const char* how = widened           ? type.kind == 's' ? "cvt.s64.s32" : "cvt.u64.u32"
+                        : type.bytes == 8 ? "mov.b64"
+                                          : "mov.b32";
+      return take_arithmetic(how,
+                             {written(operand(0), widened ? 8 : type.bytes), parameter.slot});
     }
     refuse("there is no such parameter");
   }

@@ -176,10 +176,95 @@ void Block::check_collisions(const Warp& w, Mask lanes, const std::uint64_t* add
     launch.report(Wrong::race, w, __builtin_ctz(lanes), "two lanes of one store write to one place");
 }
 
+Shared::Shared(std::uint64_t size)
+    : bytes(size), memory(size + 16), writer(size / 4 + 4), reader(size / 4 + 4),
+      other(size / 4 + 4), atomic(size / 4 + 4), state(size / 4 + 4) {}
+
 void Shared::reset() {
-  std::fill(words.begin(), words.end(), Word{0, 0, 0, 0, 15, 0});
   std::fill(memory.begin(), memory.end(), std::byte{0xff});  // a nan in every float format
+  for (std::vector<Stamp>* stamps : {&writer, &reader, &other, &atomic})
+    std::fill(stamps->begin(), stamps->end(), 0);
+  std::fill(state.begin(), state.end(), UNDEFINED);
 }
+
+void Block::count_wavefronts(const Warp& w, Mask lanes, const std::uint64_t* address,
+                             unsigned words) {
+  Counts& counts = launch.counts[w.pc];
+  const unsigned lanes_a_phase = LANES / words;  // 8 and 16-byte accesses go by halves and quarters
+  for (unsigned first = 0; first < LANES; first += lanes_a_phase) {
+    const Mask phase =
+        lanes & (lanes_a_phase == 32 ? ALL : ((Mask{1} << lanes_a_phase) - 1) << first);
+    if (!phase) continue;
+    const unsigned fronts = wavefronts(phase, address, words);
+    counts.wavefronts += fronts;
+    counts.conflicts += fronts - 1;
+  }
+}
+
+// Notes an access to a word; says whether it races with one before.
+bool Block::mark_word(const Clock& clock, std::uint64_t word, Access access) {
+  bool apart = !clock.after(shared.writer[word]);
+  if (access == Access::read) {
+    Stamp& reader = shared.reader[word];
+    if ((reader ^ clock.now) & 31) shared.other[word] = reader;
+    reader = clock.now;
+  } else {
+    apart = apart || !clock.after(shared.reader[word]) || !clock.after(shared.other[word]);
+  }
+  if (access == Access::write) shared.writer[word] = clock.now;
+  if (access == Access::atomic) {
+    shared.atomic[word] = clock.now;
+    shared.state[word] |= Shared::ATOMIC;
+  } else if (shared.state[word] & Shared::ATOMIC) {
+    apart = apart || !clock.after(shared.atomic[word]);
+  }
+  return apart;
+}
+
+namespace {
+
+// Four words at once.
+using Four = std::int32_t __attribute__((vector_size(16)));
+
+Four four(const Stamp* from) {
+  Four out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+
+void put(Stamp* to, Four value) { std::memcpy(to, &value, sizeof value); }
+
+bool any(Four mask) {
+  std::uint64_t halves[2];
+  std::memcpy(halves, &mask, sizeof halves);
+  return (halves[0] | halves[1]) != 0;
+}
+
+// The common access of 16 bytes: nothing undefined, under way or atomic, and all that others did
+// with the words lies before the last barrier that all have passed (stamps below `settled`). Notes
+// it and says so; or leaves all as it was.
+bool mark_four(Shared& shared, std::uint64_t word, Stamp now, Stamp settled, Access access) {
+  std::uint32_t state;
+  std::memcpy(&state, &shared.state[word], sizeof state);
+  if (access == Access::write) state &= ~std::uint32_t{0x0f0f0f0f};
+  if (state) return false;
+  const Four limit = Four{} + static_cast<std::int32_t>(settled);
+  Four late = four(&shared.writer[word]) >= limit;
+  const Four reader = four(&shared.reader[word]), other = four(&shared.other[word]);
+  if (access == Access::write) {
+    late |= (reader >= limit) | (other >= limit);
+    if (any(late)) return false;
+    put(&shared.writer[word], Four{} + static_cast<std::int32_t>(now));
+  } else {
+    if (any(late)) return false;
+    const Four mine = ((reader ^ static_cast<std::int32_t>(now)) & 31) == 0;
+    put(&shared.other[word], (mine & other) | (~mine & reader));
+    put(&shared.reader[word], Four{} + static_cast<std::int32_t>(now));
+  }
+  return true;
+}
+
+}  // namespace
 
 Mask Block::reach_shared(Warp& w, Mask lanes, const std::uint64_t* address, unsigned bytes,
                          Access access, std::byte** to, Mask* undefined) {
@@ -194,50 +279,29 @@ Mask Block::reach_shared(Warp& w, Mask lanes, const std::uint64_t* address, unsi
   if (const Mask outside = lanes & ~inside) {
     const int lane = __builtin_ctz(outside);
     launch.report(Wrong::out_of_bounds, w, lane,
-                  "byte " + std::to_string(address[lane]) + " of shared memory, of which the block has " +
-                      std::to_string(shared.bytes));
+                  "byte " + std::to_string(address[lane]) +
+                      " of shared memory, of which the block has " + std::to_string(shared.bytes));
     lanes &= inside;
   }
   if (!lanes) return 0;
-
-  Counts& counts = launch.counts[w.pc];
   const unsigned words = std::max(bytes / 4, 1u);
-  const unsigned lanes_a_phase = LANES / words;  // 8 and 16-byte accesses go by halves and quarters
-  for (int first = 0; first < LANES; first += static_cast<int>(lanes_a_phase)) {
-    const Mask phase =
-        lanes & (lanes_a_phase == 32 ? ALL : ((Mask{1} << lanes_a_phase) - 1) << first);
-    if (!phase) continue;
-    const unsigned fronts = wavefronts(phase, address, words);
-    counts.wavefronts += fronts;
-    counts.conflicts += fronts - 1;
-  }
+  count_wavefronts(w, lanes, address, words);
 
   const Clock& clock = clocks[w.number];
-  const Stamp now = clock.now;
   Mask race = 0, under_way = 0, unknown = 0;
-  has_atomics = has_atomics || access == Access::atomic;
   each_lane(lanes, [&](int l) {
     const Mask bit = Mask{1} << l;
     to[l] = shared.memory.data() + address[l];
-    const std::uint8_t touched =
-        bytes >= 4 ? 15 : static_cast<std::uint8_t>(((1 << bytes) - 1) << (address[l] & 3));
-    for (Shared::Word *word = &shared.words[address[l] >> 2], *end = word + words; word < end;
-         ++word) {
-      bool apart = !clock.after(word->writer);
-      under_way |= word->under_way ? bit : 0;
-      if (access == Access::read) {
-        unknown |= word->undefined & touched ? bit : 0;
-        if (word->reader != now) {
-          if ((word->reader ^ now) & 31) word->other = word->reader;
-          word->reader = now;
-        }
-      } else {
-        apart = apart || !clock.after(word->reader) || !clock.after(word->other);
-        if (access == Access::write) word->writer = now;
-        else word->atomic = now, unknown |= word->undefined & touched ? bit : 0;
-      }
-      if (has_atomics && access != Access::atomic) apart = apart || !clock.after(word->atomic);
-      race |= apart ? bit : 0;
+    const std::uint64_t first = address[l] >> 2;
+    if (words == 4 && access != Access::atomic &&
+        mark_four(shared, first, clock.now, clock.settled, access))
+      return;
+    const auto touched = static_cast<std::uint8_t>(
+        bytes >= 4 ? 15 : ((1 << bytes) - 1) << (address[l] & 3));
+    for (std::uint64_t word = first; word < first + words; ++word) {
+      if (shared.state[word] & Shared::UNDER_WAY) under_way |= bit;
+      if (shared.state[word] & touched) unknown |= bit;
+      if (mark_word(clock, word, access)) race |= bit;
     }
   });
   if (race) {
@@ -259,14 +323,12 @@ Mask Block::reach_shared(Warp& w, Mask lanes, const std::uint64_t* address, unsi
 
 void Block::define_shared(const std::byte* to, unsigned bytes, bool undefined) {
   const std::size_t at = static_cast<std::size_t>(to - shared.memory.data());
-  Shared::Word* word = &shared.words[at / 4];
-  if (bytes < 4) {
-    const auto touched = static_cast<std::uint8_t>(((1 << bytes) - 1) << (at & 3));
-    word->undefined = static_cast<std::uint8_t>(undefined ? word->undefined | touched
-                                                          : word->undefined & ~touched);
-    return;
+  const auto touched =
+      static_cast<std::uint8_t>(bytes >= 4 ? 15 : ((1 << bytes) - 1) << (at & 3));
+  for (std::size_t word = at / 4; word < at / 4 + std::max(bytes / 4, 1u); ++word) {
+    if (undefined) shared.state[word] |= touched;
+    else shared.state[word] &= static_cast<std::uint8_t>(~touched);
   }
-  for (unsigned k = 0; k < bytes / 4; ++k) word[k].undefined = undefined ? 15 : 0;
 }
 
 Mask Block::reach_local(Warp& w, Mask lanes, const std::uint64_t* address, unsigned bytes,
@@ -288,10 +350,9 @@ Mask Block::reach_local(Warp& w, Mask lanes, const std::uint64_t* address, unsig
 void Block::copy_async(Warp& w, Mask lanes, const Copy* issued) {
   each_lane(lanes, [&](int l) {
     const Copy& copy = issued[l];
-    for (unsigned k = 0; k < copy.bytes / 4u; ++k) ++shared.words[copy.to / 4 + k].under_way;
-    if (!launch.settings.late_copies) {
-      if (copy.from) std::memcpy(shared.memory.data() + copy.to, copy.from, copy.source_bytes);
-    }
+    for (unsigned k = 0; k < copy.bytes / 4u; ++k) shared.state[copy.to / 4 + k] |= Shared::UNDER_WAY;
+    if (!launch.settings.late_copies && copy.from)
+      std::memcpy(shared.memory.data() + copy.to, copy.from, copy.source_bytes);
     copies[w.number].open.push_back(copy);
   });
 }
@@ -300,13 +361,15 @@ void Block::land(Warp& w, std::vector<Copy>& landing) {
   const Stamp now = clocks[w.number].now;
   for (const Copy& copy : landing) {
     std::byte* to = shared.memory.data() + copy.to;
-    if (copy.from) std::memcpy(to, copy.from, copy.source_bytes);
-    std::memset(to + copy.source_bytes, 0, copy.bytes - copy.source_bytes);
-    for (unsigned k = 0; k < copy.bytes / 4u; ++k) {
-      Shared::Word& word = shared.words[copy.to / 4 + k];
-      word.writer = now;
-      word.undefined = 0;
-      --word.under_way;
+    if (copy.bytes == 16 && copy.source_bytes == 16) {
+      std::memcpy(to, copy.from, 16);
+    } else {
+      if (copy.from) std::memcpy(to, copy.from, copy.source_bytes);
+      std::memset(to + copy.source_bytes, 0, copy.bytes - copy.source_bytes);
+    }
+    for (unsigned word = copy.to / 4; word < (copy.to + copy.bytes) / 4; ++word) {
+      shared.writer[word] = now;
+      shared.state[word] &= Shared::ATOMIC;
     }
   }
   landing.clear();

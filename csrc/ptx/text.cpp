@@ -214,7 +214,7 @@ class Reader {
       return;
     }
     skip();
-    if (at_ < s_.size() && s_[at_] == ':') {
+    if (at_ < s_.size() && s_[at_] == ':' && s_.compare(at_, 2, "::") != 0) {
       ++at_;
       if (!out_.labels.emplace(word, out_.statements.size()).second)
         refuse(line, "the label " + word + " is there twice");
@@ -302,7 +302,10 @@ class Reader {
       skip();
     }
     one.opcode = take_word();
-    while (at_ < s_.size() && s_[at_] == ':') one.opcode += s_[at_++] + take_word();
+    while (s_.compare(at_, 2, "::") == 0) {  // .L1::no_allocate
+      at_ += 2;
+      one.opcode += "::" + take_word();
+    }
     const int line = line_;
     const std::string rest = to(';');
     now_ = line;
