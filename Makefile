@@ -35,8 +35,8 @@ accuracy: $(VENV)/.core  ## every model against every recorded table; writes doc
 bench: $(VENV)/.core  ## ratios against peers and limits; writes docs/benchmarks.md
 	$(BIN)/python bench/run.py --out docs/benchmarks.md
 
-gpu: $(VENV)/.core  ## on a machine with a GPU: the kernels' numbers against float64
-	$(BIN)/moesaic kernel check grouped-gemm
+gpu: $(VENV)/.core  ## on a machine with a GPU: every kernel's numbers and times; writes report/gpu.json
+	$(BIN)/moesaic kernel check --on gpu --all --out report/gpu.json
 
 dev: $(VENV)/.dev  ## everything a developer needs, with the hooks
 	$(BIN)/pre-commit install

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import contextlib
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -11,8 +15,24 @@ from . import show
 from .blocks import blocks
 
 app = typer.Typer(
-    no_args_is_help=True, help="CUDA kernels compiled without a GPU, and thread blocks in time."
+    no_args_is_help=True,
+    help="CUDA kernels compiled and executed without a GPU, and thread blocks in time.",
 )
+
+Kernels = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KERNEL[/CONFIG]]...",
+        help="Kernels or configurations that `list` shows, * for any letters. All without it.",
+    ),
+]
+Archs = Annotated[
+    str, typer.Option("--arch", help="One or more with commas. Default: one of each generation.")
+]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="NAME=VALUE on top of the one configuration.")
+]
+Item = TypeVar("Item")
 
 
 @app.command("list")
@@ -22,142 +42,172 @@ def list_kernels(as_json: show.Json = False) -> None:
     Example: moesaic kernel list
     """
     from ..kernels import KERNELS
+    from .kernel_shown import facts, show_kernel
 
     if as_json:
-        show.json([_facts(name) for name in KERNELS])
+        show.json([facts(kernel) for kernel in KERNELS.values()])
         return
-    for name, kernel in KERNELS.items():
-        rows = [(config, *values.values()) for config, values in kernel.configs.items()]
-        show.table(f"{name}: {kernel.does}", ("configuration", *kernel.parameters), rows)
-        show.table("", ("rule", "because"), [(c.rule, c.reason) for c in kernel.constraints])
+    for kernel in KERNELS.values():
+        show_kernel(kernel)
 
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(help="A kernel that `list` shows.")],
-    arch: Annotated[str, typer.Option("--arch", help="One or more with commas, such as sm_90.")],
-    config: Annotated[
-        str, typer.Option("--config", help="Registered configurations with commas, or all.")
-    ] = "all",
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE on top of the one configuration.")
-    ] = None,
-    as_json: show.Json = False,
+    kernels: Kernels = None, arch: Archs = "", changes: Changes = None, as_json: show.Json = False
 ) -> None:
     """Compiles to cubin and says what it needs, and whether and how full it can run.
 
-    Example: moesaic kernel build grouped-gemm --arch sm_80,sm_90 --config gate-up-64x64
-    Example: moesaic kernel build grouped-gemm --arch sm_90 --config down-64x128 --set STAGES=4
+    Example: moesaic kernel build --arch sm_80,sm_90a,sm_100a
+    Example: moesaic kernel build grouped-gemm/down-64x128 --arch sm_90a --set STAGES=4
     """
-    from ..kernels import build as compile_kernel
-    from ..kernels import gate, kernel
+    from ..kernels.compiled import build_all
+    from .kernel_shown import build_facts, show_builds
 
-    found = kernel(name)
-    names = list(found.configs) if config == "all" else [part.strip() for part in config.split(",")]
-    if changes and len(names) != 1:
-        raise BadInput("changes one configuration: name it with --config NAME", key="--set")
-    results = []
-    for target in (part.strip() for part in arch.split(",")):
-        for one in names:
-            values = {**found.config(one), **_assignments(changes or [])}
-            made = compile_kernel(found, values, target)
-            results.append((f"{one} {' '.join(changes or [])}".strip(), made, gate(made)))
+    wanted = _targets(kernels, arch, changes)
+    with _remarks():
+        made = list(zip(wanted, _watched(build_all(wanted), len(wanted), "built"), strict=True))
     if as_json:
-        show.json([_result(label, made, verdict) for label, made, verdict in results])
-        return
-    show.table(
-        f"{name}, {results[0][1].compiler}, no GPU used",
-        ("arch", "configuration", "registers", "spilled", "shared KiB", "threads", "blocks/SM",
-         "occupancy", "held by", "verdict"),
-        [_row(label, made, verdict) for label, made, verdict in results],
-        "registers and spilled bytes: of each thread, as the assembler reports them. blocks and "
-        "occupancy: computed from the limits of the architecture.",
-    )  # fmt: skip
+        show.json([build_facts(target, one) for target, one in made])
+    else:
+        show_builds(made)
+    if any(isinstance(one, BadInput) for _, one in made):
+        raise typer.Exit(1)
 
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A kernel that `list` shows.")],
+    kernels: Kernels = None,
+    arch: Archs = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every configuration on every shape, not a sample.")
+    ] = False,
+    on: Annotated[
+        Literal["cpu", "gpu"], typer.Option(help="Execute the PTX here, or the cubin on a GPU.")
+    ] = "cpu",
     seed: int = 0,
     as_json: show.Json = False,
+    out: show.Out = None,
 ) -> None:
-    """Runs every registered configuration on this machine's GPU and compares it with float64.
+    """Builds, gates and runs configurations, and holds their numbers against float64.
 
-    Example: moesaic kernel check grouped-gemm
+    A sample meets every parameter value with every shape, and every architecture; what is named
+    with its configuration is checked on all shapes. On a GPU each launch is timed too.
+
+    Example: moesaic kernel check
+    Example: moesaic kernel check grouped-gemm --arch sm_90a --all
     """
-    from ..kernels import kernel
-    from ..kernels.runners import check as run
+    from ..kernels.compiled import covering
+    from .kernel_shown import check_facts, show_checks
 
-    results = run(kernel(name), seed)
+    if on == "gpu":
+        arch = _gpu_arch(arch)
+    wanted = _targets(kernels, arch)
+    if not everything and not any("/" in word for word in kernels or ()):
+        wanted = covering(wanted)
+    done: list[Any] = []
+    stopped = None
+    try:
+        with _remarks():
+            for one in _watched(_checks(wanted, on, seed), len(wanted), "checked"):
+                done.append(one)
+    except KeyboardInterrupt as stop:  # what was found until then is shown
+        stopped = stop
+    data = check_facts(done, on, len(wanted))
+    if out:
+        show.save_json(out, data)
     if as_json:
-        show.json(results)
+        show.json(data)
     else:
-        rows = [
-            (one.config, one.arch, "-" if one.error is None else f"{one.error:.2e}",
-             one.refused or ("right" if one.ok else "WRONG"))
-            for one in results
-        ]  # fmt: skip
-        note = "error: the largest over the largest output, against float64; measured-here"
-        show.table(name, ("configuration", "arch", "error", "verdict"), rows, note)
-    if any(one.error is not None and not one.ok for one in results):
+        show_checks(done)
+    if stopped:
+        raise stopped
+    if not data["all_right"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    config: Annotated[str, typer.Argument(metavar="KERNEL/CONFIG", help="As `list` shows it.")],
+    arch: Annotated[str, typer.Option("--arch", help="Such as sm_90a.")] = "sm_90a",
+    shape: Annotated[str, typer.Option(help="One of the kernel's shapes; the first without.")] = "",
+    changes: Changes = None,
+    as_json: show.Json = False,
+) -> None:
+    """What a configuration needs, what fills an SM, and what it does to a small problem.
+
+    Example: moesaic kernel explain grouped-gemm/gate-up-64x64 --arch sm_90a
+    """
+    from ..kernels import explain as explained
+    from .kernel_shown import explained_facts, show_explained
+
+    wanted = _targets([config], arch, changes)
+    if len(wanted) != 1:
+        raise BadInput("one configuration, as KERNEL/CONFIG, for one architecture", value=config)
+    with _remarks():
+        found = explained(wanted[0].on_shape(shape) if shape else wanted[0])
+    if as_json:
+        show.json(explained_facts(found))
+    else:
+        show_explained(found)
 
 
 app.command()(blocks)
 
 
-def _assignments(changes: list[str]) -> dict[str, int]:
-    values = {}
-    for change in changes:
-        name, _, value = change.partition("=")
-        if not value.isdecimal() or len(value) > 6:
-            raise BadInput("needs NAME=VALUE with a whole number", key="--set", value=change)
-        values[name.strip()] = int(value)
-    return values
+def _targets(words: Sequence[str] | None, archs: str, changes: list[str] | None = None) -> Any:
+    from ..kernels.compiled import TARGETS, target, targets
+
+    found = targets(words or (), [a.strip() for a in archs.split(",")] if archs else TARGETS)
+    if not changes:
+        return found
+    values = dict(_assignment(change) for change in changes)
+    if len({one.name for one in found}) != 1:
+        raise BadInput("changes one configuration: name it as KERNEL/CONFIG", key="--set")
+    return [target(one.kernel, {**one.config, **values}, one.arch) for one in found]
 
 
-def _facts(name: str) -> dict[str, Any]:
-    from ..kernels import kernel
-
-    found = kernel(name)
-    return {
-        "name": name,
-        "does": found.does,
-        "parameters": dict(found.parameters),
-        "constraints": [{"rule": c.rule, "reason": c.reason} for c in found.constraints],
-        "configs": {key: dict(values) for key, values in found.configs.items()},
-    }
+def _assignment(change: str) -> tuple[str, int]:
+    name, _, value = change.partition("=")
+    if not value.isdecimal() or len(value) > 6:
+        raise BadInput("needs NAME=VALUE with a whole number", key="--set", value=change)
+    return name.strip(), int(value)
 
 
-def _result(label: str, made: Any, verdict: Any) -> dict[str, Any]:
-    return {
-        "configuration": label,
-        "arch": made.arch,
-        "config": made.config,
-        "compiler": made.compiler,
-        "key": made.key,
-        "cubin_hash": made.cubin_hash,
-        "cubin_bytes": len(made.cubin),
-        "resources": made.resources,
-        "dynamic_shared_bytes": made.dynamic_shared_bytes,
-        "threads": made.threads,
-        "launchable": verdict.launchable,
-        "gate": verdict,
-    }
+def _checks(wanted: Any, on: str, seed: int) -> Iterator[Any]:
+    if on == "gpu":
+        from ..kernels.runners import measure
+
+        return measure(wanted, seed)
+    from ..kernels.compiled.check import check_all
+
+    return check_all(wanted, seed)
 
 
-def _row(label: str, made: Any, verdict: Any) -> tuple[object, ...]:
-    resources = made.resources
-    words = "; ".join((*verdict.refusals, *verdict.warnings)) or "launchable"
-    return (
-        made.arch,
-        label,
-        resources.registers,
-        resources.spill_store_bytes + resources.spill_load_bytes,
-        f"{(made.dynamic_shared_bytes + resources.static_shared_bytes) / 1024:g}",
-        made.threads,
-        verdict.blocks,
-        f"{verdict.occupancy:.1%}",
-        verdict.limiter,
-        words,
-    )
+def _gpu_arch(asked: str) -> str:
+    from ..kernels.runners import local_gpu
+
+    gpu = local_gpu()
+    if asked not in ("", gpu.arch):
+        raise BadInput(f"this machine's {gpu.name} runs {gpu.arch}", key="--arch", value=asked)
+    return gpu.arch
+
+
+def _watched(results: Iterable[Item], total: int, done: str) -> Iterator[Item]:
+    """The results, how many there are being said on the error stream every few seconds."""
+    said = time.monotonic()
+    for count, one in enumerate(results, 1):
+        yield one
+        if time.monotonic() - said > 5 and count < total:
+            show.say(f"{count} of {total} {done}")
+            said = time.monotonic()
+
+
+@contextlib.contextmanager
+def _remarks() -> Iterator[None]:
+    """What the kernels warn of, once and in one line on the error stream."""
+    from ..kernels.compiled import NotKept
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", NotKept)
+        warnings.showwarning = lambda message, *_: show.say(f"moesaic: {message}")
+        yield

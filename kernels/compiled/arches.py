@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ...base import unknown
+from ...base import BadInput, unknown
 
 KIBIBYTE = 1024
 
@@ -47,6 +47,8 @@ ARCHES: dict[str, Arch] = {
 }
 SUFFIXED = {"sm_90a": "sm_90", "sm_100a": "sm_100", "sm_120a": "sm_120"}
 """The same machines with the instructions that no later architecture keeps."""
+TARGETS = ("sm_80", "sm_89", "sm_90a", "sm_100a", "sm_120")
+"""What kernels are built and checked for where nobody asks for less: one of each generation."""
 
 
 def arch(name: str) -> Arch:
@@ -55,3 +57,25 @@ def arch(name: str) -> Arch:
     if known not in ARCHES:
         raise unknown("architecture", name, [*ARCHES, *SUFFIXED])
     return ARCHES[known]
+
+
+def number(name: str) -> int:
+    """90 of sm_90 and of sm_90a: the `ARCH` of the kernels' rules."""
+    arch(name)
+    return int(SUFFIXED.get(name, name).removeprefix("sm_"))
+
+
+def target_for(major: int, minor: int) -> str:
+    """The target whose cubin a GPU of this compute capability runs: that of its own, else the
+    newest earlier one of its generation (CUDA Programming Guide, binary compatibility). Raises
+    BadInput where there is none."""
+    capability = 10 * major + minor
+    fitting = [
+        name for name in ARCHES if number(name) // 10 == major and number(name) <= capability
+    ]
+    if not fitting:
+        raise BadInput(
+            "no kernel is built for a GPU of this compute capability", value=f"{major}.{minor}"
+        )
+    newest = max(fitting, key=number)
+    return next((t for t in TARGETS if number(t) == number(newest) == capability), newest)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import re
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from ...base import BadInput
-from ...base.files import cache_folder, content_hash, writing
+from ...base.files import content_hash
 from ..library import Config, Kernel
-from .arches import arch as limits_of
-
-MOST_CACHED_BYTES = 2**26
-INSTALL = "install it with: pip install 'moesaic[gpu]' (Linux x86-64; no GPU is needed)"
+from . import cache
+from .arches import number
+from .compiler import compile_source, load_nvrtc, options, version
+from .parallel import in_threads
+from .targets import Target, label
 
 
 class Resources(msgspec.Struct, frozen=True):
@@ -28,6 +27,10 @@ class Resources(msgspec.Struct, frozen=True):
     spill_store_bytes: int
     spill_load_bytes: int
     static_shared_bytes: int
+
+    @property
+    def spilled_bytes(self) -> int:
+        return self.spill_store_bytes + self.spill_load_bytes
 
 
 class Build(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,43 +51,66 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cubin: bytes
     log: str
 
+    @property
+    def shared_bytes(self) -> int:
+        """Of a block: what the launch asks for, and what the source declares."""
+        return self.dynamic_shared_bytes + self.resources.static_shared_bytes
+
 
 def build(kernel: Kernel, config: Config | str, arch: str, cached: bool = True) -> Build:
     """Compiles, or takes the same build from the user's cache; a damaged entry is made anew.
 
-    Raises BadInput without cupy and NVRTC, for a bad configuration or architecture, and with the
-    compiler's words when the source does not compile.
+    Raises BadInput without cupy and NVRTC, for a bad configuration or architecture or one that a
+    rule keeps from the other, and with the compiler's words when the source does not compile.
     """
     values = kernel.config(config)
-    limits_of(arch)
-    nvrtc = _nvrtc()
-    texts = kernel.texts()
-    options = _options(values, arch)
-    version = "nvrtc " + ".".join(map(str, nvrtc.getVersion()))
-    key = content_hash(*[part for item in texts.items() for part in item], *options, version)
-    file = cache_folder("kernels") / f"{key}.msgpack"
-    if cached and (found := _read(file)) is not None and found.key == key:
-        return found
+    name = f"{kernel.name}/{label(kernel, values)} on {arch}"
+    for reason in kernel.refusals(values, arch=number(arch)):
+        raise BadInput(reason, key=name)
+    nvrtc = load_nvrtc()
+    texts, words, compiler = kernel.texts(), options(values, arch), version(nvrtc)
     launch = kernel.launch(values)
-    cubin, ptx, log = _compile(nvrtc, kernel, texts, options)
-    made = Build(
+    sources = [part for item in texts.items() for part in item]
+    key = content_hash(kernel.name, kernel.entry, repr(launch), *sources, *words, compiler)
+    if cached and (found := _kept(key)) is not None:
+        return found
+    try:
+        made = compile_source(nvrtc, kernel.source, texts, words)
+    except BadInput as fault:
+        raise BadInput(fault.what, file=fault.file, key=name) from None
+    done = Build(
         kernel=kernel.name,
         entry=kernel.entry,
         config=values,
         arch=arch,
         key=key,
-        cubin_hash=_hash(cubin),
-        compiler=version,
-        resources=parse_resources(log, kernel.entry),
+        cubin_hash=hashlib.sha256(made.cubin).hexdigest(),
+        compiler=compiler,
+        resources=parse_resources(made.log, kernel.entry),
         dynamic_shared_bytes=launch.shared_bytes,
         threads=launch.threads,
-        ptx=ptx,
-        cubin=cubin,
-        log=log,
+        ptx=made.ptx,
+        cubin=made.cubin,
+        log=made.log,
     )
-    with writing(file) as beside:
-        beside.write_bytes(msgspec.msgpack.encode(made))
-    return made
+    cache.keep(key, msgspec.msgpack.encode(done))
+    return done
+
+
+def build_all(targets: Sequence[Target], workers: int | None = None) -> Iterator[Build | BadInput]:
+    """The build of each target, or why there is none, in order and as soon as they are there.
+
+    Ctrl-C loses nothing: what is finished is in the cache. Raises BadInput where nothing compiles.
+    """
+    load_nvrtc()
+
+    def one(target: Target) -> Build | BadInput:
+        try:
+            return build(target.kernel, target.config, target.arch)
+        except BadInput as fault:
+            return fault
+
+    return in_threads(one, targets, workers)
 
 
 def parse_resources(log: str, entry: str) -> Resources:
@@ -106,59 +132,10 @@ def parse_resources(log: str, entry: str) -> Resources:
     )
 
 
-def _options(config: Config, arch: str) -> tuple[str, ...]:
-    macros = (f"-D{name}={value}" for name, value in sorted(config.items()))
-    return (f"-arch={arch}", "--std=c++17", "-default-device", "-Xptxas=-v", *macros)
-
-
-def _compile(
-    nvrtc: Any, kernel: Kernel, texts: dict[str, str], options: tuple[str, ...]
-) -> tuple[bytes, str, str]:
-    """The cubin, the PTX that it was assembled from, and the log without its timings."""
-    headers = [(texts[name].encode(), name.encode()) for name in kernel.headers]
-    program = nvrtc.createProgram(
-        texts[kernel.source], kernel.source, [h[0] for h in headers], [h[1] for h in headers]
-    )
+def _kept(key: str) -> Build | None:
+    data = cache.read(key)
     try:
-        nvrtc.compileProgram(program, options)
-        log = nvrtc.getProgramLog(program).rstrip("\0").splitlines()
-        # cupy cuts the last byte of the results; the tools want the cubin whole.
-        return (
-            nvrtc.getCUBIN(program) + b"\0",
-            nvrtc.getPTX(program).rstrip(b"\0").decode(),
-            "\n".join(line for line in log if "Compile time" not in line),
-        )
-    except nvrtc.NVRTCError as fault:
-        log = nvrtc.getProgramLog(program).rstrip("\0").strip() or str(fault)
-        raise BadInput(
-            f"does not compile with {' '.join(options)}: {' '.join(log.split())[:600]}",
-            file=kernel.source,
-        ) from None
-    finally:
-        nvrtc.destroyProgram(program)
-
-
-def _nvrtc() -> Any:
-    try:
-        nvrtc: Any = importlib.import_module("cupy.cuda").nvrtc
-        nvrtc.getVersion()
-    # cupy puts an object in nvrtc's place that fails on use where the library is missing.
-    except (ImportError, OSError, RuntimeError, AttributeError) as fault:
-        reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        raise BadInput(f"kernels are compiled by NVRTC of cupy ({reason}); {INSTALL}") from None
-    return nvrtc
-
-
-def _read(file: Path) -> Build | None:
-    """The build in a cache file; None where there is none or it is not whole."""
-    try:
-        if file.stat().st_size > MOST_CACHED_BYTES:
-            return None
-        found = msgspec.msgpack.decode(file.read_bytes(), type=Build)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        found = msgspec.msgpack.decode(data, type=Build) if data else None
+    except msgspec.DecodeError:  # kept by another version of this package
         return None
-    return found if found.cubin_hash == _hash(found.cubin) else None
-
-
-def _hash(cubin: bytes) -> str:
-    return hashlib.sha256(cubin).hexdigest()
+    return found if found and found.key == key else None

@@ -16,7 +16,8 @@ WARPS_PER_ALLOCATION = 4
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """refusals: why it cannot be launched, nothing when it can. warnings: why it may be slow.
+    """refusals: why it cannot be launched, nothing when it can. warnings: why it may be slow; a
+    registered configuration has none.
 
     blocks: resident on one SM, held by `limiter`; occupancy: resident warps over the most possible.
     """
@@ -39,7 +40,7 @@ def gate(build: Build) -> Verdict:
     room = resident_blocks(build, limits)
     limiter = min(room, key=lambda name: room[name])
     blocks = 0 if refusals else room[limiter]
-    spilled = build.resources.spill_store_bytes + build.resources.spill_load_bytes
+    spilled = build.resources.spilled_bytes
     warning = f"{spilled} bytes of registers of each thread are spilled to memory and read back"
     return Verdict(
         refusals=refusals,
@@ -53,7 +54,7 @@ def gate(build: Build) -> Verdict:
 def resident_blocks(build: Build, limits: Arch) -> dict[str, int]:
     """Blocks that fit on one SM by each limit (CUDA occupancy calculator)."""
     warps = _warps(build)
-    shared = build.dynamic_shared_bytes + build.resources.static_shared_bytes + RESERVED_BYTES
+    shared = build.shared_bytes + RESERVED_BYTES
     warp_registers = _rounded(build.resources.registers * 32, REGISTERS_PER_ALLOCATION)
     per_part = limits.registers // WARPS_PER_ALLOCATION // warp_registers
     return {
@@ -66,10 +67,9 @@ def resident_blocks(build: Build, limits: Arch) -> dict[str, int]:
 
 def _refusals(build: Build, limits: Arch) -> list[str]:
     reasons = []
-    shared = build.dynamic_shared_bytes + build.resources.static_shared_bytes
-    if shared > limits.shared_block_bytes:
+    if build.shared_bytes > limits.shared_block_bytes:
         reasons.append(
-            f"a block wants {shared} bytes of shared memory; {build.arch} gives it "
+            f"a block wants {build.shared_bytes} bytes of shared memory; {build.arch} gives it "
             f"{limits.shared_block_bytes}"
         )
     if build.threads > limits.threads_per_block:

@@ -31,6 +31,9 @@ class ExpertsShape(msgspec.Struct, frozen=True):
         if not self.rows or min(self.rows) < 0 or self.depth < 1 or self.columns < 1:
             raise BadInput("needs at least one expert, no negative rows, and positive sizes")
 
+    def multiply_adds(self, config: Config) -> int:
+        return sum(self.rows) * (1 + config["FUSE_SWIGLU"]) * self.columns * self.depth
+
     def row_starts(self) -> NDArray[np.int32]:
         """First row of each expert, then the number of rows: `[experts + 1]`."""
         return np.concatenate([[0], np.cumsum(self.rows)]).astype(np.int32)

@@ -79,6 +79,7 @@ def problem(config: Config, shape: GroupedGemmShape, seed: int) -> Problem:
             "depth": np.int32(shape.depth),
         },
         expected={"out": expected},
+        multiply_adds=shape.multiply_adds(config),
     )
 
 

@@ -61,11 +61,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
     arguments: in the order of the CUDA parameters; an array goes by pointer, a numpy scalar by
     value. Outputs are arrays among them, filled with what cannot be taken for a result.
+    multiply_adds: of the matrix products that it asks for, without padding.
     """
 
     shape: Any
     arguments: Mapping[str, NDArray[Any] | np.generic]
     expected: Mapping[str, Expected]
+    multiply_adds: int = 0
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):

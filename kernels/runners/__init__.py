@@ -1,5 +1,5 @@
 """Where built kernels run: on the GPU of this machine."""
 
-from .gpu import Numerics, check, local_arch
+from .gpu import Gpu, local_gpu, measure, on_gpu
 
-__all__ = ["Numerics", "check", "local_arch"]
+__all__ = ["Gpu", "local_gpu", "measure", "on_gpu"]

@@ -1,9 +1,11 @@
-"""The cubins on the GPU of this machine, their numbers held against float64."""
+"""The cubins on the GPU of this machine: their numbers against float64, then their time."""
 
 from __future__ import annotations
 
 import importlib
+import statistics
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,102 +14,136 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput
-from ..compiled import Build, build, gate
-from ..compiled.build import INSTALL
-from ..library import Config, Kernel
-from ..library.bf16 import from_bits, to_bits
-from ..library.grouped_gemm import GroupedGemmShape, reference
+from ..compiled.arches import target_for
+from ..compiled.build import Build, build
+from ..compiled.check import Checked, check
+from ..compiled.compiler import INSTALL
+from ..compiled.execute import Fault
+from ..compiled.targets import Target
+from ..library import Launch
 
-Bits = NDArray[np.uint16]
+WARM_UPS = 5
+REPEATS = 30
 
-SHAPE = GroupedGemmShape(rows=(0, 1, 37, 128, 200), depth=1024, columns=512)
-"""No rows, one, a tail, whole tiles, and more than one tile."""
-
-TOLERANCE = 2.0**-7
-"""Of the largest output: bf16 keeps 8 bits, and the result is rounded once after fp32 sums."""
+Arguments = Mapping[str, NDArray[Any] | np.generic]
 
 
-class Numerics(msgspec.Struct, frozen=True, kw_only=True):
-    """One configuration on the GPU: the largest error over the largest output, or why it did not
-    run. cubin_hash names the very file that ran."""
+class Gpu(msgspec.Struct, frozen=True):
+    """arch: the target whose cubins it runs. driver: the CUDA version that its driver serves."""
 
-    config: str
+    name: str
     arch: str
-    cubin_hash: str
-    error: float | None
-    refused: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return self.error is not None and self.error <= TOLERANCE
+    driver: str
 
 
-def local_arch() -> str:
-    """The architecture of the first GPU, such as sm_90; raises BadInput where there is none."""
+class GpuRun(msgspec.Struct, frozen=True, kw_only=True):
+    """outputs: every array argument as the launch left it. A GPU shows no more faults than its own
+    error."""
+
+    outputs: dict[str, NDArray[Any]]
+    faults: tuple[Fault, ...] = ()
+
+
+def local_gpu() -> Gpu:
+    """The first GPU; raises BadInput where there is none that the kernels are built for."""
     try:
         runtime: Any = importlib.import_module("cupy.cuda").runtime
         found = runtime.getDeviceProperties(0) if runtime.getDeviceCount() else None
+        driver = str(runtime.driverGetVersion())
     except ImportError:
         raise BadInput(f"a GPU is reached through cupy; {INSTALL}") from None
     except Exception as fault:  # cupy has an exception of its own for each cause
         raise BadInput(f"no GPU can be used here: {str(fault).splitlines()[0]}") from None
     if found is None:
         raise BadInput("no GPU is in this machine")
-    return f"sm_{found['major']}{found['minor']}"
-
-
-def check(kernel: Kernel, seed: int = 0) -> list[Numerics]:
-    """Runs every registered configuration of the grouped GEMM on seeded numbers.
-
-    Raises BadInput without a GPU. A configuration that the gate refuses is reported, not run.
-    """
-    arch = local_arch()
-    return [_check_one(kernel, name, config, arch, seed) for name, config in kernel.configs.items()]
-
-
-def _check_one(kernel: Kernel, name: str, config: Config, arch: str, seed: int) -> Numerics:
-    made = build(kernel, config, arch)
-    verdict = gate(made)
-    if not verdict.launchable:
-        return Numerics(
-            config=name,
-            arch=arch,
-            cubin_hash=made.cubin_hash,
-            error=None,
-            refused="; ".join(verdict.refusals),
-        )
-    fused = bool(config["FUSE_SWIGLU"])
-    rng = np.random.default_rng(seed)
-    rows, experts = sum(SHAPE.rows), len(SHAPE.rows)
-    inputs = to_bits(rng.standard_normal((rows, SHAPE.depth)))
-    outputs = SHAPE.columns * (2 if fused else 1)
-    weights = to_bits(rng.standard_normal((experts, outputs, SHAPE.depth)) / SHAPE.depth**0.5)
-    wanted = reference(
-        from_bits(inputs).astype(float), from_bits(weights).astype(float), SHAPE.row_starts(), fused
+    name = found["name"]
+    return Gpu(
+        name.decode() if isinstance(name, bytes) else str(name),
+        target_for(found["major"], found["minor"]),
+        driver,
     )
-    got = from_bits(_launch(kernel, made, config, inputs, weights)).astype(float)
-    error = float(np.abs(got - wanted).max() / np.abs(wanted).max())
-    return Numerics(config=name, arch=arch, cubin_hash=made.cubin_hash, error=error)
 
 
-def _launch(kernel: Kernel, made: Build, config: Config, inputs: Bits, weights: Bits) -> Bits:
+def measure(targets: Sequence[Target], seed: int = 0) -> Iterator[Checked]:
+    """Checks each target on the GPU, then times each of its shapes where it is right: the median
+    of REPEATS launches. The inputs of a repeat may lie in the GPU's caches.
+    """
+    for one in targets:
+        checked = check(one, seed, on_gpu)
+        shapes = one.shapes if checked.verdict == "right" else ()
+        seconds = {name: _seconds(one, name, seed) for name in shapes}
+        yield msgspec.structs.replace(checked, seconds=seconds)
+
+
+def on_gpu(build: Build, launch: Launch, arguments: Arguments, seed: int) -> GpuRun:
+    """One launch of the cubin on copies of the arguments. seed: of no use, a GPU has its own order.
+
+    What the GPU reports is the run's fault; no later launch of this process can then be trusted.
+    """
     cupy: Any = importlib.import_module("cupy")
-    launch = kernel.launch(config, SHAPE)
+    given = _on_device(cupy, arguments)
+    try:
+        _start(_loaded(cupy, build, launch), launch, given)
+        outputs = {
+            name: np.asarray(cupy.asnumpy(one))
+            for name, one in given.items()
+            if isinstance(arguments[name], np.ndarray)
+        }
+    except (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError) as fault:
+        outputs = {n: np.array(one) for n, one in arguments.items() if isinstance(one, np.ndarray)}
+        return GpuRun(outputs=outputs, faults=(_fault(build, str(fault)),))
+    return GpuRun(outputs=outputs)
+
+
+def _seconds(target: Target, name: str, seed: int) -> float:
+    cupy: Any = importlib.import_module("cupy")
+    shape = target.kernel.shapes[name]
+    launch = target.kernel.launch(target.config, shape)
+    made = build(target.kernel, target.config, target.arch)
+    given = _on_device(cupy, target.kernel.problem(target.config, shape, seed).arguments)
+    function = _loaded(cupy, made, launch)
+    start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+    times: list[float] = []
+    for _ in range(WARM_UPS + REPEATS):
+        start.record()
+        _start(function, launch, given)
+        stop.record()
+        stop.synchronize()
+        times.append(cupy.cuda.get_elapsed_time(start, stop) / 1000)
+    return statistics.median(times[WARM_UPS:])
+
+
+def _on_device(cupy: Any, arguments: Arguments) -> dict[str, Any]:
+    return {
+        name: cupy.array(given, order="C") if isinstance(given, np.ndarray) else given
+        for name, given in arguments.items()
+    }
+
+
+def _start(function: Any, launch: Launch, given: Mapping[str, Any]) -> None:
+    block = (launch.threads, 1, 1)
+    function(launch.grid, block, tuple(given.values()), shared_mem=launch.shared_bytes)
+
+
+def _loaded(cupy: Any, build: Build, launch: Launch) -> Any:
+    """The entry of the very cubin that was built, allowed the shared memory that it asks for."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"
-        file.write_bytes(made.cubin)
-        function = cupy.RawModule(path=str(file)).get_function(made.entry)
+        file.write_bytes(build.cubin)
+        function = cupy.RawModule(path=str(file)).get_function(build.entry)
     function.max_dynamic_shared_size_bytes = launch.shared_bytes
-    out = cupy.zeros((inputs.shape[0], SHAPE.columns), cupy.uint16)
-    arguments = (
-        cupy.asarray(inputs),
-        cupy.asarray(weights),
-        out,
-        cupy.asarray(SHAPE.row_starts()),
-        cupy.asarray(SHAPE.tile_starts(config)),
-        np.int32(len(SHAPE.rows)),
-        np.int32(SHAPE.columns),
-        np.int32(SHAPE.depth),
+    return function
+
+
+def _fault(build: Build, words: str) -> Fault:
+    return Fault(
+        kind="trap",
+        words=words.splitlines()[0],
+        file="",
+        line=0,
+        called_from=0,
+        instruction=build.entry,
+        block=(0, 0, 0),
+        thread=0,
+        times=1,
     )
-    function(launch.grid, (launch.threads,), arguments, shared_mem=launch.shared_bytes)
-    return np.asarray(cupy.asnumpy(out))
