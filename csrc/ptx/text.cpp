@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <set>
 #include <stdexcept>
 
 namespace moesaic::ptx {
@@ -167,7 +168,7 @@ class Reader {
     const std::uint64_t window = local ? LOCAL_WINDOW : 0;
     if (bracket != std::string::npos && name[bracket + 1] == ']') {  // sized by the launch
       dynamic_align_ = std::max<std::uint64_t>(dynamic_align_, align);
-      dynamic_ = bare;
+      dynamic_.insert(bare);
       return;
     }
     std::uint64_t count = 1;
@@ -358,7 +359,7 @@ class Reader {
       out.reg = found->second;
       return out;
     }
-    if (text == dynamic_) {
+    if (dynamic_.count(text)) {
       out.is = Operand::Is::immediate;
       out.dynamic = true;
       return out;
@@ -415,7 +416,7 @@ class Reader {
   Place place_;
   std::vector<std::map<std::string, Register>> scopes_;
   std::map<std::string, std::uint64_t> variables_;
-  std::string dynamic_;  // the variable whose size the launch gives
+  std::set<std::string> dynamic_;  // variables whose size the launch gives
   Text out_;
 };
 
