@@ -390,10 +390,11 @@ class Decoder {
     const int depth = std::atoi(parts[3].c_str() + 6), whole = 256 / layout(a).bits;
     if (depth != whole && depth != whole / 2) refuse("this depth is not known");
     try {
-      rounding_of(text_.target, a);
+      program_.roundings.push_back(rounding_of(text_.target, a));
     } catch (const std::invalid_argument& fault) {
       refuse(fault.what());
     }
+    out_.target = static_cast<std::uint32_t>(program_.roundings.size() - 1);
     const bool half = parts[6] == "f16";
     const std::size_t sums = half ? 2 : 4, of_a = depth == whole ? 4 : 2;
     const std::size_t sizes[] = {sums, of_a, of_a / 2, sums}, starts[] = {0, 4, 8, 10};

@@ -244,7 +244,7 @@ void multiply(Warp& w, const Instruction& i, Mask lanes) {
     unknown[r] = w.undefined[slot];
     c_any |= unknown[r];
   }
-  const Rounding rounding = rounding_of(w.block->launch.program.target, a_format);
+  const Rounding& rounding = w.block->launch.program.roundings[i.target];
   mma(a_format, b_format, i.more, half_sums, rounding, a, b, c, c);
   if (a_low | a_high | b_any) {
     const std::uint32_t columns = columns_of(b_any);

@@ -28,7 +28,7 @@ void wait_groups(Warp&, const Instruction&, Mask);  // `immediate` may stay unde
 void load_matrices(Warp&, const Instruction&, Mask);
 
 // mma.sync: operand[0..3] d, [4..7] a, [8..9] b, [10..13] c; `immediate`: Formats of a (low byte)
-// and b; `more`: depth; `width`: 2 or 4 bytes of a sum.
+// and b; `more`: depth; `width`: 2 or 4 bytes of a sum; `target`: which rounding of the program.
 void multiply(Warp&, const Instruction&, Mask);
 
 // Between lanes. operand[0] result, [1] value, the last ones as PTX orders them.

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "ptx/mma.hpp"
+
 namespace moesaic::ptx {
 
 constexpr int LANES = 32;
@@ -37,7 +39,7 @@ struct Instruction {
   std::uint32_t operand[MOST_OPERANDS];
   std::int64_t offset = 0;             // added to the address operand
   std::uint32_t guard = NOTHING;       // predicate
-  std::uint32_t target = 0;            // of a branch
+  std::uint32_t target = 0;            // of a branch; the rounding of an mma.sync
   std::uint16_t immediate = 0;         // a selector that the handler knows
   std::uint16_t more = 0;              // a second one
   std::uint8_t width = 0;              // bytes of one element in memory
@@ -89,6 +91,7 @@ struct Program {
   std::vector<std::string> text;  // of each instruction, for people
   std::vector<Place> places;      // of each instruction
   std::vector<std::string> files;
+  std::vector<Rounding> roundings;  // of the mma.sync instructions that name them
   std::vector<Parameter> parameters;
   std::vector<Constant> constants;
   std::uint32_t specials[SPECIALS];  // slots
