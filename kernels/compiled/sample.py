@@ -15,29 +15,30 @@ def covering(targets: Sequence[Target]) -> list[Target]:
 
     Greedy: what meets most that is new goes first, of equals the first. Always the same.
     """
-    cells = [(one, shape) for one in targets for shape in one.shapes]
-    bit_of: dict[Hashable, int] = {}
-    meetings = [
-        sum(1 << bit_of.setdefault(meeting, len(bit_of)) for meeting in _meetings(*cell))
-        for cell in cells
-    ]
-    left = (1 << len(bit_of)) - 1
-    chosen = set()
+    chosen: list[Target] = []
+    for kernel in dict.fromkeys(one.kernel.name for one in targets):
+        mine = [one for one in targets if one.kernel.name == kernel]
+        cells = [(at, shape) for at, one in enumerate(mine) for shape in one.shapes]
+        taken = _cover([set(_meetings(mine[at], shape)) for at, shape in cells])
+        for at, one in enumerate(mine):
+            shapes = tuple(cells[cell][1] for cell in sorted(taken) if cells[cell][0] == at)
+            if shapes:
+                chosen.append(msgspec.structs.replace(one, shapes=shapes))
+    return chosen
+
+
+def _cover(sets: Sequence[set[Hashable]]) -> set[int]:
+    """The numbers of sets that hold together what all do."""
+    left: set[Hashable] = set().union(*sets)
+    taken: set[int] = set()
     while left:
-        best = max(range(len(cells)), key=lambda i: (meetings[i] & left).bit_count())
-        left &= ~meetings[best]
-        chosen.add(best)
-    shapes: dict[str, list[str]] = {}
-    for i in sorted(chosen):
-        shapes.setdefault(str(cells[i][0]), []).append(cells[i][1])
-    return [
-        msgspec.structs.replace(one, shapes=tuple(shapes[str(one)]))
-        for one in targets
-        if str(one) in shapes
-    ]
+        best = max(range(len(sets)), key=lambda i: len(sets[i] & left))
+        left -= sets[best]
+        taken.add(best)
+    return taken
 
 
 def _meetings(target: Target, shape: str) -> Iterator[Hashable]:
     for choice in target.config.items():
-        yield target.kernel.name, choice, "on", target.arch
-        yield target.kernel.name, choice, "with", shape
+        yield choice, "on", target.arch
+        yield choice, "with", shape

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import msgspec
@@ -23,11 +25,16 @@ class Constraint(msgspec.Struct, frozen=True):
     reason: str
 
     def names(self) -> frozenset[str]:
-        return frozenset(compile(self.rule, "<rule>", "eval").co_names)
+        return frozenset(_code(self.rule).co_names)
 
     def holds(self, values: Mapping[str, int]) -> bool:
         # The rules are this package's own text; no user's text comes here.
-        return bool(eval(self.rule, {"__builtins__": {}}, dict(values)))
+        return bool(eval(_code(self.rule), {"__builtins__": {}}, dict(values)))
+
+
+@functools.cache
+def _code(rule: str) -> CodeType:
+    return compile(rule, "<rule>", "eval")
 
 
 class Launch(msgspec.Struct, frozen=True):
