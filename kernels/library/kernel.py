@@ -85,7 +85,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     one block, which is enough for threads and shared memory. sizes: shape -> the numbers that the
     rules name; `ARCH` in a rule is the architecture's number, such as 90.
     shapes: small ones to check on, the usual one first. problem: (config, shape, seed) -> inputs
-    and the float64 reference's outputs, the meaning of the kernel.
+    and the float64 reference's outputs, the meaning of the kernel. changes: by file what is found
+    there once and becomes something else, such as a fault put in on purpose.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     sizes: Callable[[Any], dict[str, int]]
     shapes: Mapping[str, Any]
     problem: Callable[[Config, Any, int], Problem]
+    changes: Mapping[str, tuple[str, str]] = {}
 
     def config(self, values: Mapping[str, int] | str) -> dict[str, int]:
         """A checked configuration: a registered name, or a value for each parameter.
@@ -152,10 +154,15 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     def texts(self) -> dict[str, str]:
         """The source and its headers by file name."""
         folder = Path(__file__).parent.parent / "cuda"
-        return {
+        texts = {
             name: (folder / name).read_text(encoding="utf-8")
             for name in (self.source, *self.headers)
         }
+        for name, (old, new) in self.changes.items():
+            if texts[name].count(old) != 1:
+                raise BadInput("must be there once to be changed", file=name, value=old)
+            texts[name] = texts[name].replace(old, new)
+        return texts
 
 
 def _named(rule: Constraint, values: Mapping[str, int]) -> str:
