@@ -178,7 +178,7 @@ def _checks(wanted: Any, on: str, seed: int) -> Iterator[Any]:
         from ..kernels.runners import measure
 
         return measure(wanted, seed)
-    from ..kernels.compiled.check import check_all
+    from ..kernels.compiled import check_all
 
     return check_all(wanted, seed)
 

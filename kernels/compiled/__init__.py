@@ -4,6 +4,7 @@ from .arches import ARCHES, TARGETS, Arch, arch
 from .build import Build, Resources, build, build_all
 from .cache import NotKept
 from .check import Checked, check, check_all
+from .compiler import NoCompiler
 from .execute import Fault, Run, execute
 from .explain import Explained, explain
 from .gate import Verdict, gate
@@ -18,6 +19,7 @@ __all__ = [
     "Checked",
     "Explained",
     "Fault",
+    "NoCompiler",
     "NotKept",
     "Resources",
     "Run",

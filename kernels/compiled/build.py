@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import msgspec
 
@@ -60,8 +60,8 @@ class Build(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def build(kernel: Kernel, config: Config | str, arch: str, cached: bool = True) -> Build:
     """Compiles, or takes the same build from the user's cache; a damaged entry is made anew.
 
-    Raises BadInput without cupy and NVRTC, for a bad configuration or architecture or one that a
-    rule keeps from the other, and with the compiler's words when the source does not compile.
+    Raises NoCompiler, and BadInput for a bad configuration or architecture, for one that a rule
+    keeps from the other, and with the compiler's words when the source does not compile.
     """
     values = kernel.config(config)
     name = f"{kernel.name}/{label(kernel, values)} on {arch}"
@@ -97,10 +97,12 @@ def build(kernel: Kernel, config: Config | str, arch: str, cached: bool = True) 
     return done
 
 
-def build_all(targets: Sequence[Target], workers: int | None = None) -> Iterator[Build | BadInput]:
+def build_all(
+    targets: Sequence[Target], workers: int | None = None
+) -> Generator[Build | BadInput, None, None]:
     """The build of each target, or why there is none, in order and as soon as they are there.
 
-    Ctrl-C loses nothing: what is finished is in the cache. Raises BadInput where nothing compiles.
+    Ctrl-C loses nothing: what is finished is in the cache. Raises NoCompiler at once.
     """
     load_nvrtc()
 

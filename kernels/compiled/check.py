@@ -76,7 +76,7 @@ def on_cpu(
 def check(target: Target, seed: int = 0, run: Runner = on_cpu) -> Checked:
     """Checks one target on each of its shapes; what goes wrong is in the verdict.
 
-    Raises BadInput only where nothing can be compiled at all.
+    Raises NoCompiler where nothing can be compiled at all.
     """
     load_nvrtc()
     if not target.shapes:

@@ -16,6 +16,10 @@ FOLDER = "/kernels/cuda/"
 depend on where it was made."""
 
 
+class NoCompiler(BadInput):
+    """Nothing can be compiled on this machine."""
+
+
 class Compiled(NamedTuple):
     cubin: bytes
     ptx: str
@@ -23,7 +27,7 @@ class Compiled(NamedTuple):
 
 
 def load_nvrtc() -> Any:
-    """cupy's binding of NVRTC. Raises BadInput where it is missing: what is skipped, what helps."""
+    """cupy's binding of NVRTC. Raises NoCompiler: what is skipped for want of it, what helps."""
     try:
         nvrtc: Any = importlib.import_module("cupy.cuda").nvrtc
         nvrtc.getVersion()
@@ -34,7 +38,7 @@ def load_nvrtc() -> Any:
         advice = INSTALL
         if here not in ("Linux on x86_64", "Linux on AMD64"):
             advice = f"NVIDIA's wheels are for Linux on x86-64, and this is {here}"
-        raise BadInput(
+        raise NoCompiler(
             f"kernels are neither compiled nor checked here, for want of NVRTC ({reason}); {advice}"
         ) from None
     return nvrtc

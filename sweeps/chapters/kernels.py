@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...base import BadInput
-from ...kernels import Build, build, gate, kernel
-from ...kernels.compiled.build import INSTALL
+from ...kernels import Build, Target, gate, kernel
+from ...kernels.compiled import NoCompiler, build_all, targets
 from ..report.section import Section, Table
 from .question import Chapter, Some
 
@@ -22,30 +22,32 @@ COLUMNS = ("configuration", "architecture", "registers", "spilled", "shared memo
 
 def compiled(chapter: Compiled, seed: int) -> Section:
     """Registers, spills, shared memory and occupancy of every build, by the compiler's report."""
-    made = kernel(chapter.kernel)
-    configs = chapter.configs or tuple(made.configs)
+    does = kernel(chapter.kernel).does
+    named = [f"{chapter.kernel}/{config}" for config in chapter.configs] or [chapter.kernel]
+    wanted = targets(named, chapter.arches)
     try:
-        builds = [build(made, config, arch) for config in configs for arch in chapter.arches]
-    except BadInput as fault:
-        if INSTALL not in fault.what:
-            raise
+        builds = list(build_all(wanted))
+    except NoCompiler as fault:
         return _section(chapter, (f"Skipped: {fault}.",), ())
-    names = [(config, arch) for config in configs for arch in chapter.arches]
+    rows = tuple(_row(one, built) for one, built in zip(wanted, builds, strict=True))
     words = (
-        f"{made.does[0].upper()}{made.does[1:]}. Compiled by {builds[0].compiler} without a GPU: "
-        "the same cubin runs on one. Nothing was launched, so nothing here is a time."
+        f"{does[0].upper()}{does[1:]}. Compiled without a GPU: the same cubin runs on one. Nothing "
+        "was launched, so nothing here is a time."
     )
-    rows = tuple((*name, *_limits(built)) for name, built in zip(names, builds, strict=True))
     return _section(chapter, (words,), rows)
 
 
-def _limits(built: Build) -> tuple[str, ...]:
-    verdict, used = gate(built), built.resources
+def _row(one: Target, built: Build | BadInput) -> tuple[str, ...]:
+    if isinstance(built, BadInput):
+        raise built
+    verdict = gate(built)
     room = f"{verdict.blocks}, held by {verdict.limiter}"
     return (
-        str(used.registers),
-        f"{used.spill_store_bytes + used.spill_load_bytes} B",
-        f"{built.dynamic_shared_bytes + used.static_shared_bytes} B",
+        one.name,
+        one.arch,
+        str(built.resources.registers),
+        f"{built.resources.spilled_bytes} B",
+        f"{built.shared_bytes} B",
         room if verdict.launchable else f"none: {'; '.join(verdict.refusals)}",
     )
 

@@ -13,11 +13,11 @@ import pytest
 
 from moesaic.base import BadInput
 from moesaic.base.files import cache_folder
-from moesaic.kernels import Build, build, gate, kernel, target
+from moesaic.kernels import Build, Kernel, build, gate, kernel, target
 from moesaic.kernels.compiled import NotKept, build_all, targets
 from moesaic.kernels.compiled.arches import ARCHES, TARGETS, arch, number, target_for
 from moesaic.kernels.compiled.build import Resources, parse_resources
-from moesaic.kernels.compiled.compiler import complaint, compile_source, load_nvrtc, options
+from moesaic.kernels.compiled.compiler import compile_source, complaint, load_nvrtc, options
 from moesaic.kernels.compiled.gate import resident_blocks
 
 GEMM = kernel("grouped-gemm")
@@ -36,16 +36,19 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MOESAIC_CACHE", str(tmp_path / "cache"))
 
 
-def changed(one, old: str, new: str):
+class Changed(Kernel, frozen=True, kw_only=True):
+    changed: dict[str, str]
+
+    def texts(self):
+        return self.changed
+
+
+def changed(one: Kernel, old: str, new: str) -> Kernel:
     """The kernel with a changed source."""
     texts = one.texts()
     assert texts[one.source].count(old) == 1
-
-    class Changed(type(one), frozen=True, kw_only=True):
-        def texts(self):
-            return {**texts, self.source: texts[self.source].replace(old, new)}
-
-    return Changed(**{name: getattr(one, name) for name in one.__struct_fields__})
+    texts[one.source] = texts[one.source].replace(old, new)
+    return Changed(**msgspec.structs.asdict(one), changed=texts)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +124,8 @@ def test_the_cache_gives_the_same_build_and_mends_a_damaged_entry(nvrtc):
         file.write_bytes(bytes(data))
         # Made anew, and to the byte what it was: the build depends on nothing but its key.
         assert build(SMALL, CONFIG, "sm_80") == first
-    for data in (b"", b"short", whole[:-1]):
-        file.write_bytes(data)
+    for part in (b"", b"short", whole[:-1]):
+        file.write_bytes(part)
         assert build(SMALL, CONFIG, "sm_80") == first
     assert file.read_bytes() == whole
 
@@ -161,7 +164,7 @@ def test_a_source_that_does_not_compile_names_the_line_the_config_and_the_archit
     with pytest.raises(BadInput) as fault:
         build(broken, CONFIG, "sm_90a")
     assert str(fault.value) == (
-        f'split_reduce.cu:{line}: split-reduce/{CONFIG} on sm_90a: does not compile: identifier '
+        f"split_reduce.cu:{line}: split-reduce/{CONFIG} on sm_90a: does not compile: identifier "
         '"missing" is undefined'
     )
     assert not any(cache_folder("kernels").iterdir())
