@@ -102,9 +102,11 @@ def trial(mutant: Mutant, seed: int = 0) -> Verdict:
     return Verdict(mutant=mutant, by="", words=mutant.fault.missed)
 
 
-def trials(chosen: Sequence[Mutant], workers: int | None = None) -> Iterator[Verdict]:
+def trials(
+    chosen: Sequence[Mutant], seed: int = 0, workers: int | None = None
+) -> Iterator[Verdict]:
     """The verdict on each mutant, in order and as soon as it is there."""
-    return in_threads(trial, chosen, workers)
+    return in_threads(lambda one: trial(one, seed), chosen, workers)
 
 
 def _worst(faults: Sequence[Fault]) -> Fault:
