@@ -24,7 +24,9 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command("simulate", "a step in time on every device: a timeline for Perfetto"),
     "fpga": Command("fpga", "published FPGA accelerators: list, estimate"),
     "place": Command("place", "where experts live: solve, check, compare"),
-    "kernel": Command("kernel", "CUDA kernels: list, build, check; thread blocks in time: blocks"),
+    "kernel": Command(
+        "kernel", "CUDA kernels: list, build, check, explain; thread blocks in time: blocks"
+    ),
     "compare": Command("compare", "predictions held against measurements, signed errors"),
     "calibrate": Command("calibrate", "constants of the tile model from measurements"),
     "reproduce": Command("reproduce", "published claims beside ours: moetuner, exflow, llep"),
