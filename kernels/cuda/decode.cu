@@ -7,6 +7,7 @@
 //   out     [rows, columns]          silu(in gate^T) * (in up^T), or in weights^T
 //   row_starts  [experts + 1]        first row of each expert, then the number of rows
 //   tokens      [rows]               with GATHER: where in `in` each row lies
+//   experts, columns, depth          the sizes in these shapes
 //
 // DTYPE: 0 bf16, 1 fp16 of `in`, `weights` and `out`.
 // Grid: x = columns / (COLUMNS * WARPS), y = at least the number of rows (more is harmless). Row

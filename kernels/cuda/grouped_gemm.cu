@@ -12,15 +12,17 @@
 //   tokens      [rows]               with GATHER: where in `in` each row lies
 //   in_scales      [rows of in]      with e4m3: what a row's numbers are to be multiplied by
 //   weight_scales  [experts, parts * columns]   with e4m3: the same of a weight row
+//   experts, columns, depth          the sizes in these shapes
 //
 // DTYPE: 0 bf16, 1 fp16, 2 e4m3 of `in` and `weights`; `out` is like them, bf16 for e4m3.
 // Grid: x = at least the number of tiles, (columns / BN) * tile_starts[experts] * SPLIT_K; the
 // surplus leaves. With PERSISTENT any number of blocks walks over the tiles.
 //
 // A block makes a BM x BN tile of `out`; warp (m, n) of WARPS_M x WARPS_N makes its part of it. The
-// tiles of `in` and `weights` pass through STAGES buffers in shared memory, STAGES - 1 ahead: into
-// the next tile too, so that its first copies are under way while this one is written. With
-// FRAGMENTS = 2 a warp loads the next operands of the tensor cores while it multiplies these.
+// tiles of `in` and `weights` pass through STAGES buffers in shared memory, STAGES - 1 ahead; a
+// block that walks copies the first of its next tile while it still multiplies and writes this one.
+// With FRAGMENTS = 2 a warp loads the next operands of the tensor cores while it multiplies these,
+// across the barrier between two buffers too.
 // Needs columns % BN == 0, depth % BK == 0 and depth >= BK * SPLIT_K; any number of rows.
 #include "primitives.cuh"
 

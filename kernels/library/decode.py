@@ -28,15 +28,22 @@ WARP_DEPTH = 256
 """Numbers of the depth that a warp reads at once, 16 bytes a lane."""
 
 
-def start(config: Config, shape: ExpertsShape | None) -> Launch:
+class DecodeShape(ExpertsShape, frozen=True):
+    """more: rows that the launch provides for beyond those there are, as where some of the batch's
+    experts are on other GPUs."""
+
+    more: int = 0
+
+
+def start(config: Config, shape: DecodeShape | None) -> Launch:
     grid = (1, 1, 1)
     if shape is not None:
         columns_per_block = config["COLUMNS"] * config["WARPS"]
-        grid = (shape.columns // columns_per_block, max(sum(shape.rows), 1), 1)
+        grid = (shape.columns // columns_per_block, max(sum(shape.rows) + shape.more, 1), 1)
     return Launch(grid=grid, threads=32 * config["WARPS"], shared_bytes=0)
 
 
-def problem(config: Config, shape: ExpertsShape, seed: int) -> Problem:
+def problem(config: Config, shape: DecodeShape, seed: int) -> Problem:
     operands, form = draw(shape, config, seed), out_form(config)
     value = reference(*operands.numbers(), shape.row_starts(), bool(config["FUSE_SWIGLU"]))
     whole = slice(0, shape.depth)
@@ -56,6 +63,7 @@ def problem(config: Config, shape: ExpertsShape, seed: int) -> Problem:
             "depth": np.int32(shape.depth),
         },
         expected={"out": finished(value, sums_of(operands, shape, whole), errors, form)},
+        multiply_adds=shape.multiply_adds(config),
     )
 
 
@@ -84,12 +92,13 @@ CONFIGS: dict[str, Config] = {
     for words in variants
 }
 
-SHAPES: dict[str, ExpertsShape] = {
-    "usual": ExpertsShape(rows=(1, 0, 2, 5, 0, 8), depth=512, columns=128),
-    "one-token": ExpertsShape(rows=(0, 0, 1), depth=256, columns=64),
-    "tails": ExpertsShape(rows=(0, 9, 3), depth=1032, columns=64),
-    "shallow": ExpertsShape(rows=(2, 1), depth=8, columns=64),
-    "many-experts": ExpertsShape(
+SHAPES: dict[str, DecodeShape] = {
+    "usual": DecodeShape(rows=(1, 0, 2, 5, 0, 8), depth=512, columns=128),
+    "one-token": DecodeShape(rows=(0, 0, 1), depth=256, columns=64, more=7),
+    "no-rows": DecodeShape(rows=(0, 0), depth=256, columns=64),
+    "tails": DecodeShape(rows=(0, 9, 3), depth=1032, columns=64),
+    "shallow": DecodeShape(rows=(2, 1), depth=8, columns=64),
+    "many-experts": DecodeShape(
         rows=(0, 2, 1, 0, *[0] * 26, 1, 3, 0, 4, 1, 1, 0, 2, 0), depth=264, columns=64
     ),
 }

@@ -127,7 +127,8 @@ def sums_of(
     """`[parts, rows, columns]` over a part of the depth: the exact sums, or those of magnitudes."""
     inputs, weights = operands.numbers(magnitudes)
     both = products(inputs[:, depth], weights[:, :, depth], shape.row_starts())
-    return both.reshape(len(both), -1, shape.columns).swapaxes(0, 1)
+    parts = both.shape[1] // shape.columns
+    return both.reshape(len(both), parts, shape.columns).swapaxes(0, 1)
 
 
 def finished(value: Numbers, sums: Numbers, errors: Numbers, form: Format) -> Expected:

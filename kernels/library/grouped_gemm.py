@@ -177,6 +177,8 @@ SHAPES: dict[str, GroupedGemmShape] = {
     "usual": GroupedGemmShape(rows=(23, 0, 40, 1), depth=256, columns=256, blocks=3),
     "one-step": GroupedGemmShape(rows=(0, 1, 18), depth=64, columns=256, blocks=3),
     "one-wide-step": GroupedGemmShape(rows=(1,), depth=128, columns=256, blocks=3),
+    "no-rows": GroupedGemmShape(rows=(0, 0), depth=128, columns=256, blocks=2),
+    "uneven-splits": GroupedGemmShape(rows=(3,), depth=320, columns=256, blocks=2),
     "tails": GroupedGemmShape(rows=(65, 0, 31), depth=384, columns=512, blocks=5),
     "many-experts": GroupedGemmShape(
         rows=(0, 2, 1, 0, *[0] * 26, 1, 3, 0, 17, 1, 1, 0, 2, 5, 0),
@@ -228,7 +230,7 @@ GROUPED_GEMM = Kernel(
         ),
         Constraint(
             f"STAGES * {STAGE_BYTES} <= "
-            "(101376 if ARCH in (89, 120) else 166912 if ARCH == 80 else 232448)",
+            "(101376 if ARCH in (86, 89, 120) else 166912 if ARCH == 80 else 232448)",
             "the stages fit the shared memory of a block",
         ),
         Constraint("columns % BN == 0", "column tiles have no tail"),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from moesaic.base import BadInput
-from moesaic.kernels import kernel
+from moesaic.kernels import build, kernel
+from moesaic.kernels.compiled.execute import execute
 from moesaic.kernels.library.experts import ExpertsShape, draw, reference, sums_of, swiglu
 from moesaic.kernels.library.formats import BF16, DTYPES
 from moesaic.kernels.library.grouped_gemm import GroupedGemmShape
@@ -156,3 +157,49 @@ def test_a_sum_in_fp32_keeps_the_bound_and_the_wrong_expert_does_not():
 def test_a_bound_is_a_small_part_of_what_is_written(name, most):
     expected = GEMM.problem(GEMM.config(name), GEMM.shapes["usual"], 0).expected["out"]
     assert np.median(expected.bound) < most * np.std(expected.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "arch"),
+    [("gate-up-16x128", "sm_80"), ("down-128x256", "sm_90"), ("gate-up-64x64-ahead", "sm_100"),
+     ("gate-up-64x64-gather-persistent-e4m3", "sm_120"), ("down-16x128-split4", "sm_89")],
+)  # fmt: skip
+def test_the_result_keeps_its_bound_without_bank_conflicts(run, name, arch):
+    problem, done = run(GEMM, name, arch=arch)
+    assert done.faults == ()
+    assert problem.expected["out"].excess(done.outputs["out"]) <= 1
+    assert done.counters.shared_conflicts == done.counters.ldmatrix_conflicts == 0
+
+
+@pytest.mark.parametrize("name", ["gate-up-64x64", "down-64x128", "down-128x128"])
+def test_order_of_warps_walk_of_blocks_and_loading_ahead_leave_the_bits(run, name):
+    words = {"gate-up-64x64": "ahead", "down-64x128": "persistent"}.get(name, "persistent-ahead")
+    _, plain = run(GEMM, name, "tails")
+    _, early = run(GEMM, name, "tails", seed=5, late_copies=False)
+    _, other = run(GEMM, f"{name}-{words}", "tails")
+    np.testing.assert_array_equal(plain.outputs["out"], early.outputs["out"])
+    np.testing.assert_array_equal(plain.outputs["out"], other.outputs["out"])
+
+
+def test_the_multiplications_are_those_of_the_tiles(run):
+    _, done = run(GEMM, "gate-up-64x64", "tails")
+    # 65 and 31 rows are three tiles of 64; an mma makes 16 x 8 of 16 products, gate and up.
+    tiles = 3 * 64 // 16 * (512 // 8) * (384 // 16) * 2
+    assert sum(done.counters.multiplies.values()) == tiles
+    # Both experts with rows and no other: every weight is read, each sector once by its array.
+    assert done.counters.read_bytes["weights"] == 2 * (2 * 512) * 384 * 2
+
+
+def test_split_sums_go_through_the_reduction_to_the_whole(run):
+    parts, done = run(GEMM, "gate-up-16x64-split4")
+    whole = GEMM.problem(GEMM.config("gate-up-16x64"), GEMM.shapes["usual"], 0)
+    wanted = whole.expected["out"]
+    out = np.asarray(whole.arguments["out"])
+    reduce = kernel("split-reduce")
+    launch = reduce.launch(reduce.config("gate-up-4"), SplitReduceShape(*out.shape))
+    arguments = {"sums": done.outputs["out"], "out": out, "numbers": np.uint32(out.size)}
+    added_up = execute(build(reduce, "gate-up-4", "sm_80"), launch, arguments)
+    assert added_up.faults == ()
+    assert parts.expected["out"].excess(done.outputs["out"]) <= 1
+    # fp32 roundings of three more additions are far below those to bf16.
+    assert wanted.excess(added_up.outputs["out"]) <= 1.01
