@@ -229,11 +229,14 @@ class PtxProgram:
         seed: int,
         late_copies: bool,
         most_instructions: int,
+        most_touches: int = 0,
     ) -> dict[str, Any]:
         """Executes a launch; writes into the arrays. values: 64 bits of each parameter, array i
         being (i + 1) << 40.
 
         Returns counts [instructions, 6] (warps, threads, bytes and 32-byte sectors of global
         memory, wavefronts and conflicts of shared memory), faults (kind, instruction, words, block,
-        thread, times) and, for each array, the distinct sectors read and written.
+        thread, times), for each array the distinct sectors read and written, and the trace, columns
+        [touches]: neighbouring sectors that one instruction of a warp touched, in the order of
+        execution; untraced says how many more there were than most_touches.
         """

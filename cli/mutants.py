@@ -86,7 +86,6 @@ def _summary(found: Sequence[Verdict]) -> str:
 
 
 def _sections(found: Sequence[Verdict]) -> list[Section]:
-    from ..base import Evidence
     from ..sweeps.report import Section, Table
 
     kinds = Counter(one.mutant.fault.kind for one in found)
@@ -96,7 +95,7 @@ def _sections(found: Sequence[Verdict]) -> list[Section]:
         name="summary",
         title="By kind",
         words=(*WORDS, _summary(found) + "."),
-        evidence=(Evidence.SIMULATED,),
+        evidence=("simulated",),
         tables=(
             Table(
                 columns=("fault", "mutants", "seen"),

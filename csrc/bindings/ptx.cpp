@@ -58,10 +58,31 @@ py::array_t<std::int32_t> places_of(const Program& program) {
   return out;
 }
 
+template <class T, class Field>
+py::array_t<T> column(const std::vector<Touch>& trace, Field field) {
+  py::array_t<T> out(static_cast<py::ssize_t>(trace.size()));
+  T* to = out.mutable_data();
+  for (std::size_t k = 0; k < trace.size(); ++k) to[k] = static_cast<T>(field(trace[k]));
+  return out;
+}
+
+py::dict table_of(const std::vector<Touch>& trace) {
+  py::dict out;
+  out["block"] = column<std::int32_t>(trace, [](const Touch& t) { return t.block; });
+  out["warp"] = column<std::int32_t>(trace, [](const Touch& t) { return t.warp; });
+  out["instruction"] = column<std::int32_t>(trace, [](const Touch& t) { return t.pc; });
+  out["array"] = column<std::int32_t>(trace, [](const Touch& t) { return t.array; });
+  out["first_sector"] = column<std::int64_t>(trace, [](const Touch& t) { return t.first_sector; });
+  out["sectors"] = column<std::int32_t>(trace, [](const Touch& t) { return t.sectors; });
+  out["writes"] = column<bool>(trace, [](const Touch& t) { return t.writes; });
+  return out;
+}
+
 py::dict run(const Program& program, const std::array<std::uint32_t, 3>& grid,
              const std::array<std::uint32_t, 3>& threads, std::uint64_t shared_bytes,
              const std::vector<py::array>& arrays, const std::vector<std::uint64_t>& values,
-             std::uint64_t seed, bool late_copies, std::uint64_t most_instructions) {
+             std::uint64_t seed, bool late_copies, std::uint64_t most_instructions,
+             std::uint64_t most_touches) {
   Launch launch(program);
   Settings& settings = launch.settings;
   set_sizes("the grid needs 1 to 2^22 blocks", grid, 1u << 22, settings.grid);
@@ -71,6 +92,7 @@ py::dict run(const Program& program, const std::array<std::uint32_t, 3>& grid,
   settings.seed = seed;
   settings.late_copies = late_copies;
   settings.most_instructions = most_instructions;
+  settings.most_touches = most_touches;
   launch.values = values;
   std::vector<py::array> held;  // the launch writes into them
   for (py::array array : arrays) {
@@ -102,6 +124,8 @@ py::dict run(const Program& program, const std::array<std::uint32_t, 3>& grid,
   out["counts"] = table_of(launch.counts);
   out["faults"] = faults;
   out["sectors"] = moved;
+  out["trace"] = table_of(launch.trace);
+  out["untraced"] = launch.untraced;
   return out;
 }
 
@@ -134,5 +158,5 @@ void open_ptx(py::module_& m) {
                              })
       .def("run", &run, py::arg("grid"), py::arg("threads"), py::arg("shared_bytes"),
            py::arg("arrays"), py::arg("values"), py::arg("seed"), py::arg("late_copies"),
-           py::arg("most_instructions"));
+           py::arg("most_instructions"), py::arg("most_touches") = 0);
 }

@@ -52,6 +52,7 @@ struct Block {
 
   explicit Block(Launch& launch);
   void run(std::uint32_t x, std::uint32_t y, std::uint32_t z, std::mt19937_64& random);
+  std::uint32_t number() const { return static_cast<std::uint32_t>(stamp_base >> 32) - 1; }
 
   // Marks an access and says which lanes may go on; each lane touches `bytes` at its address and
   // gets a pointer. Those that lie outside or askew are reported and left out.

@@ -29,6 +29,8 @@ void Launch::run() {
 void Launch::run_blocks() {
   counts.assign(program.code.size(), {});
   faults.clear();
+  trace.clear();
+  untraced = 0;
   fault_of_.assign(program.code.size() * WRONGS, -1);
   instructions = 0;
   ended = false;

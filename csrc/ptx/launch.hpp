@@ -44,12 +44,21 @@ struct Fault {
   std::uint64_t times;
 };
 
+// Neighbouring 32-byte sectors of an array that one instruction of a warp touched at once.
+struct Touch {
+  std::uint32_t block, pc, array, sectors;
+  std::uint64_t first_sector;
+  std::uint16_t warp;
+  bool writes;
+};
+
 struct Settings {
   std::uint32_t grid[3] = {1, 1, 1}, threads[3] = {1, 1, 1};
   std::uint64_t shared_bytes = 0;  // asked for by the launch
   std::uint64_t seed = 0;
   bool late_copies = true;
   std::uint64_t most_instructions = 0;  // of warps; more is a hang
+  std::uint64_t most_touches = 0;       // how many are kept in `trace`
   const std::atomic<bool>* stop = nullptr;
 };
 
@@ -61,6 +70,8 @@ struct Launch {
   std::vector<std::uint64_t> values;  // of the parameters; array i is (i + 1) << ARRAY_SHIFT
   std::vector<Counts> counts;         // by instruction
   std::vector<Fault> faults;
+  std::vector<Touch> trace;           // of global memory, in the order of execution
+  std::uint64_t untraced = 0;         // touches beyond the most that are kept
   std::uint64_t instructions = 0;     // executed by warps
   bool ended = false;                 // by a fault that cannot be passed
 

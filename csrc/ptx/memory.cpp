@@ -22,9 +22,8 @@ Mask askew(Mask lanes, const std::uint64_t* address, unsigned bytes) {
   return out & lanes;
 }
 
-// The number of different values among the lanes.
-unsigned distinct(Mask lanes, const std::uint64_t* value, int shift) {
-  std::uint64_t seen[LANES];
+// The different values among the lanes, shifted, rising; their number.
+unsigned distinct(Mask lanes, const std::uint64_t* value, int shift, std::uint64_t* seen) {
   unsigned count = 0;
   bool rising = true;
   each_lane(lanes, [&](int l) {
@@ -110,17 +109,26 @@ Mask Block::reach_global(Warp& w, Mask lanes, const std::uint64_t* address, unsi
 void Block::count_global(const Warp& w, Array& array, Mask lanes, const std::uint64_t* offset,
                          unsigned bytes, Access access) {
   Counts& counts = launch.counts[w.pc];
+  std::uint64_t sectors[LANES];
+  const unsigned count = distinct(lanes, offset, 5, sectors);
   counts.bytes += bytes * static_cast<unsigned>(__builtin_popcount(lanes));
-  counts.sectors += distinct(lanes, offset, 5);
-  const bool reads = access != Access::write, writes = access != Access::read;
-  std::uint64_t last = ~std::uint64_t{0};
-  each_lane(lanes, [&](int l) {
-    const std::uint64_t sector = offset[l] >> 5;
-    if (sector == last) return;
-    last = sector;
-    if (reads) array.sectors_read[sector] = true;
-    if (writes) array.sectors_written[sector] = true;
-  });
+  counts.sectors += count;
+  for (unsigned k = 0; k < count; ++k) {
+    if (access != Access::write) array.sectors_read[sectors[k]] = true;
+    if (access != Access::read) array.sectors_written[sectors[k]] = true;
+  }
+  if (launch.settings.most_touches == 0) return;
+  for (unsigned first = 0, end = 0; first < count; first = end) {
+    while (end < count && sectors[end] - sectors[first] == end - first) ++end;
+    if (launch.trace.size() == launch.settings.most_touches) {
+      ++launch.untraced;
+      continue;
+    }
+    launch.trace.push_back({number(), w.pc,
+                            static_cast<std::uint32_t>(&array - launch.arrays.data()), end - first,
+                            sectors[first], static_cast<std::uint16_t>(w.number),
+                            access != Access::read});
+  }
 }
 
 void Block::watch_global(Warp& w, Array& array, Mask lanes, const std::uint64_t* offset,

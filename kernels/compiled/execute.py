@@ -87,12 +87,32 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Line, ...]
 
 
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """Accesses to global memory in the order of execution, columns `[touches]`: neighbouring 32-byte
+    sectors of an array that one instruction of a warp touched at once.
+
+    array: its place in `arrays`. line: of the source. dropped: touches beyond the most that were to
+    be kept.
+    """
+
+    arrays: tuple[str, ...]
+    block: NDArray[np.int32]
+    warp: NDArray[np.int32]
+    line: NDArray[np.int32]
+    array: NDArray[np.int32]
+    first_sector: NDArray[np.int64]
+    sectors: NDArray[np.int32]
+    writes: NDArray[np.bool_]
+    dropped: int
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """outputs: every array argument as the launch left it. faults: none where all went well."""
 
     outputs: dict[str, NDArray[Any]]
     faults: tuple[Fault, ...]
     counters: Counters
+    trace: Trace
 
 
 def execute(
@@ -103,11 +123,13 @@ def execute(
     seed: int = 0,
     late_copies: bool = True,
     most_instructions: int = MOST_INSTRUCTIONS,
+    most_touches: int = 0,
 ) -> Run:
     """Executes one launch of the build's PTX on copies of the arguments.
 
     Warps are units and run from barrier to barrier in an order drawn from `seed`, blocks likewise.
-    `late_copies`: cp.async lands when it is waited for, and not at once. mma.sync rounds as the
+    `late_copies`: cp.async lands when it is waited for, and not at once. `most_touches`: how many
+    accesses to global memory the trace keeps. mma.sync rounds as the
     architecture's tensor cores do (Xie et al., arXiv 2511.10909). Raises BadInput for PTX that the
     executor does not know and for arguments that are not those of the kernel.
     """
@@ -123,6 +145,7 @@ def execute(
             seed=seed,
             late_copies=late_copies,
             most_instructions=most_instructions,
+            most_touches=most_touches,
         )
     except ValueError as fault:
         raise BadInput(str(fault), key=build.kernel) from None
@@ -130,6 +153,7 @@ def execute(
         outputs=arrays,
         faults=tuple(_fault(program, one) for one in found["faults"]),
         counters=_counters(program, found, list(arrays)),
+        trace=_trace(program, found, tuple(arrays)),
     )
 
 
@@ -217,6 +241,12 @@ def _counters(program: _core.PtxProgram, found: dict[str, Any], names: list[str]
         written_bytes={name: SECTOR_BYTES * written for name, (_, written) in sectors.items()},
         lines=_lines(program, counts),
     )
+
+
+def _trace(program: _core.PtxProgram, found: dict[str, Any], arrays: tuple[str, ...]) -> Trace:
+    columns = dict(found["trace"])
+    line = program.places[columns.pop("instruction"), 1]
+    return Trace(arrays=arrays, line=line, dropped=found["untraced"], **columns)
 
 
 def _lines(program: _core.PtxProgram, counts: NDArray[np.uint64]) -> tuple[Line, ...]:

@@ -549,3 +549,25 @@ def test_a_launch_that_cannot_be_is_refused(ptx, changes, words):
     frozen.flags.writeable = False
     with pytest.raises(ValueError, match="writeable"):
         launch(ptx, "blocks_meet", frozen)
+
+
+def test_a_trace_tells_who_touched_which_sectors(ptx):
+    program = PtxProgram(ptx, "copy_strided")
+    data, out = np.arange(512, dtype=np.float32), np.zeros(32, np.float32)
+
+    def traced(most, stride):
+        return program.run(
+            grid=(1, 1, 1), threads=(32, 1, 1), shared_bytes=0, arrays=[data, out],
+            values=[1 << 40, 2 << 40, stride], seed=0, late_copies=True, most_instructions=1000,
+            most_touches=most,
+        )  # fmt: skip
+
+    found = traced(100, 1)
+    rows = [
+        found["trace"][name].tolist() for name in ("array", "first_sector", "sectors", "writes")
+    ]
+    assert rows == [[0, 1], [0, 0], [4, 4], [False, True]]
+    # Every other sector: runs of one. What is beyond the most is counted.
+    assert traced(100, 16)["trace"]["sectors"].tolist() == [1] * 32 + [4]
+    short = traced(1, 1)
+    assert (len(short["trace"]["array"]), short["untraced"]) == (1, 1)
