@@ -86,7 +86,7 @@ def check(target: Target, seed: int = 0, run: Runner = on_cpu) -> Checked:
         verdict = gate(made)
         if verdict.refusals:
             return _checked(target, "refused", "; ".join(verdict.refusals), made=made)
-        shapes = [_check_shape(target, made, shape, seed, run) for shape in target.shapes]
+        shapes = list(_check_shapes(target, made, seed, run))
     except BadInput as fault:
         return _checked(target, "refused", str(fault))
     word, reason = _verdict(shapes)
@@ -105,12 +105,16 @@ def excess(problem: Problem, outputs: Mapping[str, NDArray[Any]]) -> dict[str, f
     return {name: wanted.excess(outputs[name]) for name, wanted in problem.expected.items()}
 
 
-def _check_shape(target: Target, made: Build, name: str, seed: int, run: Runner) -> Shaped:
-    shape = target.kernel.shapes[name]
-    problem = target.kernel.problem(target.config, shape, seed)
-    launch = target.kernel.launch(target.config, shape)
-    found = run(made, launch, problem.arguments, seed)
-    return Shaped(shape=name, excess=excess(problem, found.outputs), faults=found.faults)
+def _check_shapes(target: Target, made: Build, seed: int, run: Runner) -> Iterator[Shaped]:
+    """Each shape, up to one that hangs: the others would, each for as long."""
+    for name in target.shapes:
+        shape = target.kernel.shapes[name]
+        problem = target.kernel.problem(target.config, shape, seed)
+        launch = target.kernel.launch(target.config, shape)
+        found = run(made, launch, problem.arguments, seed)
+        yield Shaped(shape=name, excess=excess(problem, found.outputs), faults=found.faults)
+        if any(fault.kind == "hang" for fault in found.faults):
+            return
 
 
 def _verdict(shapes: Sequence[Shaped]) -> tuple[Word, str]:
