@@ -4,15 +4,11 @@
 
 #include "ptx/block.hpp"
 #include "ptx/handlers.hpp"
+#include "ptx/lanes.hpp"
 
 namespace moesaic::ptx {
 
 namespace {
-
-template <class F>
-void each_lane(Mask lanes, F f) {
-  for (; lanes; lanes &= lanes - 1) f(__builtin_ctz(lanes));
-}
 
 // The lanes' addresses. A lane whose address is not defined is reported and left out.
 Mask addresses(Warp& w, const Instruction& i, Mask lanes, std::uint64_t* out) {
@@ -202,7 +198,7 @@ void atomic(Warp& w, const Instruction& i, Mask lanes) {
 
 void copy_async(Warp& w, const Instruction& i, Mask lanes) {
   Block& block = *w.block;
-  Copy copies[LANES];
+  Copies copies;
   std::uint64_t to[LANES], address[LANES];
   const std::uint32_t* target = w.at<std::uint32_t>(i.operand[0]);
   const bool sized = i.operand[1] != NOTHING;
@@ -215,9 +211,9 @@ void copy_async(Warp& w, const Instruction& i, Mask lanes) {
   }
   Mask whole = 0, part = 0;
   for (int l = 0; l < LANES; ++l) {
-    to[l] = target[l];
+    to[l] = copies.to[l] = target[l];
     const std::uint32_t bytes = sized && sizes[l] < i.width ? sizes[l] : i.width;
-    copies[l] = {target[l], nullptr, i.width, static_cast<std::uint8_t>(bytes)};
+    copies.source_bytes[l] = static_cast<std::uint8_t>(bytes);
     whole |= static_cast<Mask>(bytes == i.width) << l;
     part |= static_cast<Mask>(bytes != i.width && bytes != 0) << l;
   }
@@ -226,15 +222,16 @@ void copy_async(Warp& w, const Instruction& i, Mask lanes) {
   Mask read = block.reach_global(w, known & whole, address, i.width, Access::read, from);
   each_lane(known & part, [&](int l) {  // its first byte and its last
     std::byte* last[LANES];
-    Mask bit = block.reach_global(w, Mask{1} << l, address, 1, Access::read, from);
+    const Mask first = block.reach_global(w, Mask{1} << l, address, 1, Access::read, from);
     std::uint64_t end[LANES] = {};
-    end[l] = address[l] + copies[l].source_bytes - 1;
-    read |= block.reach_global(w, bit, end, 1, Access::read, last);
+    end[l] = address[l] + copies.source_bytes[l] - 1;
+    read |= block.reach_global(w, first, end, 1, Access::read, last);
   });
   lanes &= ~(whole | part) | read;
-  lanes = block.reach_shared(w, lanes, to, i.width, Access::write, landing, nullptr);
-  each_lane(lanes & read, [&](int l) { copies[l].from = from[l]; });
-  block.copy_async(w, lanes, copies);
+  copies.lanes = block.reach_shared(w, lanes, to, i.width, Access::write, landing, nullptr);
+  copies.bytes = i.width;
+  std::memcpy(copies.from, from, sizeof copies.from);
+  block.copy_async(w, copies);
 }
 
 void close_group(Warp& w, const Instruction&, Mask lanes) {

@@ -8,7 +8,9 @@ namespace moesaic::ptx {
 
 namespace {
 
-bool before(const Arithmetic& a, const Arithmetic& b) { return std::strcmp(a.opcode, b.opcode) < 0; }
+bool before(const Arithmetic& a, const Arithmetic& b) {
+  return std::strcmp(a.opcode, b.opcode) < 0;
+}
 
 ArithmeticTable for_this_machine() {
 #if defined(__x86_64__)

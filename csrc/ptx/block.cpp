@@ -188,7 +188,8 @@ void Block::arrive(Warp& w, const Instruction& i) {
   Barrier& barrier = barriers[id];
   barrier.arrived |= Mask{1} << w.number;
   if (i.operand[1] != NOTHING)
-    barrier.expected = static_cast<int>(w.at<std::uint32_t>(i.operand[1])[lane] + LANES - 1) / LANES;
+    barrier.expected =
+        static_cast<int>(w.at<std::uint32_t>(i.operand[1])[lane] + LANES - 1) / LANES;
   // Whoever only arrives goes on; all the same its past lies before what the others do next.
   if (!i.more) w.waiting = static_cast<int>(id);
 }

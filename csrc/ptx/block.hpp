@@ -29,16 +29,18 @@ struct Shared {
   std::vector<std::uint8_t> state;
 };
 
-// A copy of cp.async that has been issued and not yet landed.
-struct Copy {
-  std::uint32_t to;        // in shared memory
-  const std::byte* from;   // nullptr: zeros
-  std::uint8_t bytes, source_bytes;
+// The copies of one cp.async of a warp, issued and not yet landed.
+struct Copies {
+  Mask lanes = 0;
+  std::uint32_t bytes = 0;             // of each in shared memory; the rest of a source is zeros
+  std::uint32_t to[LANES];             // in shared memory
+  const std::byte* from[LANES];
+  std::uint8_t source_bytes[LANES];
 };
 
-struct CopyGroups {  // of one warp; the lanes of a group are issued together
-  std::vector<Copy> open;
-  std::vector<std::vector<Copy>> closed;
+struct CopyGroups {  // of one warp
+  std::vector<Copies> open;
+  std::vector<std::vector<Copies>> closed;
 };
 
 struct Barrier {
@@ -63,8 +65,8 @@ struct Block {
   Mask reach_local(Warp&, Mask lanes, const std::uint64_t* address, unsigned bytes,
                    std::byte** to);
   void define_shared(const std::byte* to, unsigned bytes, bool undefined);
-  void copy_async(Warp&, Mask lanes, const Copy* copies);
-  void land(Warp&, std::vector<Copy>& copies);
+  void copy_async(Warp&, const Copies&);
+  void land(Warp&, std::vector<Copies>&);
   void arrive(Warp&, const Instruction&);
 
   Launch& launch;
@@ -84,7 +86,8 @@ struct Block {
   void count_global(const Warp&, Array&, Mask lanes, const std::uint64_t* offset, unsigned bytes,
                     Access);
   void watch_global(Warp&, Array&, Mask lanes, const std::uint64_t* offset, unsigned bytes, Access);
-  void check_collisions(const Warp&, Mask lanes, const std::uint64_t* address);
+  void check_collisions(const Warp&, Mask lanes, const std::uint64_t* address, unsigned bytes);
+  Mask within_shared(const Warp&, Mask lanes, const std::uint64_t* address, unsigned bytes);
   void count_wavefronts(const Warp&, Mask lanes, const std::uint64_t* address, unsigned words);
   bool mark_word(const Clock&, std::uint64_t word, Access);
 

@@ -26,7 +26,8 @@ struct Clock {
   bool after(Stamp stamp) const { return stamp <= seen[stamp & 31]; }
 };
 
-// A barrier: what each of the warps of a block of `count` did before it lies before what any of them does after it.
+// A barrier: what each of these warps of a block of `count` did before it lies before what any of
+// them does after it.
 template <class Each>
 void join(const Each& warps, Clock* clocks, int count) {
   Stamp all[MOST_WARPS] = {};

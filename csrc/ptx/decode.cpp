@@ -384,7 +384,8 @@ class Decoder {
         {"e4m3", Format::e4m3}, {"e5m2", Format::e5m2}};
     if (parts.size() != 10 || parts[1] != "sync" || parts[3].compare(0, 6, "m16n8k") != 0 ||
         parts[4] != "row" || parts[5] != "col" || !formats.count(parts[7]) ||
-        !formats.count(parts[8]) || parts[6] != parts[9] || (parts[6] != "f32" && parts[6] != "f16"))
+        !formats.count(parts[8]) || parts[6] != parts[9] ||
+        (parts[6] != "f32" && parts[6] != "f16"))
       refuse("this multiply-add is not known");
     const Format a = formats.at(parts[7]), b = formats.at(parts[8]);
     const int depth = std::atoi(parts[3].c_str() + 6), whole = 256 / layout(a).bits;

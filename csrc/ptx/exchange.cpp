@@ -4,15 +4,11 @@
 
 #include "ptx/block.hpp"
 #include "ptx/handlers.hpp"
+#include "ptx/lanes.hpp"
 
 namespace moesaic::ptx {
 
 namespace {
-
-template <class F>
-void each_lane(Mask lanes, F f) {
-  for (; lanes; lanes &= lanes - 1) f(__builtin_ctz(lanes));
-}
 
 // The member mask must be the same in all lanes, and name just the lanes that are here.
 void check_members(Warp& w, std::uint32_t slot, Mask lanes) {

@@ -172,7 +172,8 @@ class Reader {
       return;
     }
     std::uint64_t count = 1;
-    if (bracket != std::string::npos) count = std::strtoull(name.c_str() + bracket + 1, nullptr, 10);
+    if (bracket != std::string::npos)
+      count = std::strtoull(name.c_str() + bracket + 1, nullptr, 10);
     if (count < 1 || count > (1u << 20)) refuse(line, "a variable of this size is not allowed");
     bytes = aligned(bytes, std::max<std::uint64_t>(align, element));
     variables_[bare] = window + bytes;

@@ -1,0 +1,172 @@
+// Where addresses of global and local memory lead, and what is noted on the way: bounds, sectors,
+// races.
+#include <cstring>
+#include <string>
+
+#include "ptx/block.hpp"
+#include "ptx/lanes.hpp"
+
+namespace moesaic::ptx {
+
+namespace {
+
+constexpr std::uint64_t IN_ARRAY = (std::uint64_t{1} << ARRAY_SHIFT) - 1;
+
+}  // namespace
+
+Mask Block::reach_global(Warp& w, Mask lanes, const std::uint64_t* address, unsigned bytes,
+                         Access access, std::byte** to) {
+  if (const Mask wrong = askew(lanes, address, bytes)) {
+    launch.report(Wrong::misaligned, w, __builtin_ctz(wrong),
+                  "a global access of " + std::to_string(bytes) + " bytes is not aligned to them");
+    lanes &= ~wrong;
+  }
+  Mask reached = 0;
+  while (lanes) {
+    const std::uint64_t number = address[__builtin_ctz(lanes)] >> ARRAY_SHIFT;
+    Mask group = 0;
+    for (int l = 0; l < LANES; ++l)
+      group |= static_cast<Mask>(address[l] >> ARRAY_SHIFT == number) << l;
+    group &= lanes;
+    lanes &= ~group;
+    if (number < 1 || number > launch.arrays.size()) {
+      launch.report(Wrong::out_of_bounds, w, __builtin_ctz(group),
+                    "the address is in no array of the launch");
+      continue;
+    }
+    Array& array = launch.arrays[number - 1];
+    std::uint64_t offset[LANES];
+    Mask inside = 0;
+    for (int l = 0; l < LANES; ++l) {
+      offset[l] = address[l] & IN_ARRAY;
+      inside |= static_cast<Mask>(offset[l] + bytes <= array.bytes) << l;
+    }
+    if (const Mask outside = group & ~inside) {
+      const int lane = __builtin_ctz(outside);
+      launch.report(Wrong::out_of_bounds, w, lane,
+                    "byte " + std::to_string(offset[lane]) + " of array " +
+                        std::to_string(number - 1) + ", which has " +
+                        std::to_string(array.bytes));
+      group &= inside;
+    }
+    if (!group) continue;
+    each_lane(group, [&](int l) { to[l] = array.data + offset[l]; });
+    count_global(w, array, group, offset, bytes, access);
+    if (access == Access::write) check_collisions(w, group, offset, bytes);
+    watch_global(w, array, group, offset, bytes, access);
+    reached |= group;
+  }
+  return reached;
+}
+
+void Block::count_global(const Warp& w, Array& array, Mask lanes, const std::uint64_t* offset,
+                         unsigned bytes, Access access) {
+  Counts& counts = launch.counts[w.pc];
+  std::uint64_t sectors[LANES];
+  const unsigned count = distinct(lanes, offset, 5, sectors);
+  counts.bytes += bytes * static_cast<unsigned>(__builtin_popcount(lanes));
+  counts.sectors += count;
+  for (unsigned k = 0; k < count; ++k) {
+    if (access != Access::write) array.sectors_read[sectors[k]] = true;
+    if (access != Access::read) array.sectors_written[sectors[k]] = true;
+  }
+  if (launch.settings.most_touches == 0) return;
+  for (unsigned first = 0, end = 0; first < count; first = end) {
+    while (end < count && sectors[end] - sectors[first] == end - first) ++end;
+    if (launch.trace.size() == launch.settings.most_touches) {
+      ++launch.untraced;
+      continue;
+    }
+    launch.trace.push_back({number(), w.pc,
+                            static_cast<std::uint32_t>(&array - launch.arrays.data()), end - first,
+                            sectors[first], static_cast<std::uint16_t>(w.number),
+                            access != Access::read});
+  }
+}
+
+void Block::watch_global(Warp& w, Array& array, Mask lanes, const std::uint64_t* offset,
+                         unsigned bytes, Access access) {
+  if (access == Access::read) array.read = true;
+  if (access == Access::write) array.written = true;
+  if (!array.watched) {
+    // Nothing can meet until something is written; what was read before then was not kept.
+    if (access == Access::read) return;
+    if (array.read || access == Access::atomic) return launch.watch(array);
+    array.watched = true;
+  }
+  if (array.words.empty()) array.words.resize(array.bytes / 4 + 1);
+  const Clock& clock = clocks[w.number];
+  const std::uint64_t now = stamp_base | clock.now;
+  const auto apart = [&](std::uint64_t stamp) {  // neither before us nor by us
+    if (stamp == 0) return false;
+    return (stamp ^ stamp_base) >> 32 || !clock.after(static_cast<Stamp>(stamp));
+  };
+  each_lane(lanes, [&](int l) {
+    for (std::uint64_t k = offset[l] / 4; k <= (offset[l] + bytes - 1) / 4; ++k) {
+      Array::Word& word = array.words[k];
+      bool race = apart(word.writer);
+      if (access != Access::atomic) race = race || apart(word.atomic);
+      if (access != Access::read) race = race || apart(word.reader) || apart(word.other);
+      if (race)
+        launch.report(Wrong::race, w, l,
+                      "byte " + std::to_string(4 * k) + " of array " +
+                          std::to_string(&array - launch.arrays.data()) +
+                          " is touched by another warp with nothing between the two accesses");
+      if (access == Access::write) word.writer = now;
+      if (access == Access::atomic) word.atomic = now;
+      if (access == Access::read) {
+        if ((word.reader & 31) != (now & 31) || (word.reader ^ now) >> 32) word.other = word.reader;
+        word.reader = now;
+      }
+    }
+  });
+}
+
+// Two lanes of one store at the same place: which one stays is not defined.
+void Block::check_collisions(const Warp& w, Mask lanes, const std::uint64_t* address,
+                             unsigned bytes) {
+  std::uint64_t low = ~std::uint64_t{0}, high = 0;
+  bool rising = true;
+  each_lane(lanes, [&](int l) {
+    rising = rising && (low > high || address[l] > high);
+    low = std::min(low, address[l]);
+    high = std::max(high, address[l]);
+  });
+  if (rising) return;
+  constexpr std::uint64_t NEAR = 4096;  // places that a small table holds
+  bool met = false;
+  if ((high - low) / bytes < NEAR) {
+    std::uint64_t taken[NEAR / 64] = {};
+    each_lane(lanes, [&](int l) {
+      const std::uint64_t place = (address[l] - low) / bytes, bit = std::uint64_t{1} << place % 64;
+      met = met || (taken[place / 64] & bit);
+      taken[place / 64] |= bit;
+    });
+  } else {
+    std::uint64_t places[LANES];
+    unsigned count = 0;
+    each_lane(lanes, [&](int l) { places[count++] = address[l]; });
+    met = distinct(lanes, address, 0, places) < count;
+  }
+  if (met)
+    launch.report(Wrong::race, w, __builtin_ctz(lanes),
+                  "two lanes of one store write to one place");
+}
+
+Mask Block::reach_local(Warp& w, Mask lanes, const std::uint64_t* address, unsigned bytes,
+                        std::byte** to) {
+  const std::uint64_t size = launch.program.local_bytes;
+  Mask reached = 0;
+  each_lane(lanes, [&](int l) {
+    const std::uint64_t offset = address[l] - LOCAL_WINDOW;
+    if (offset >= size || offset + bytes > size || offset % bytes) {
+      launch.report(Wrong::out_of_bounds, w, l, "the thread's own memory has no such place");
+      return;
+    }
+    to[l] = local.data() + (static_cast<std::uint64_t>(w.number) * LANES + l) * size + offset;
+    reached |= Mask{1} << l;
+  });
+  return reached;
+}
+
+}  // namespace moesaic::ptx

@@ -1,0 +1,249 @@
+// Shared memory: where addresses lead, bank conflicts, races, and the copies of cp.async.
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "ptx/block.hpp"
+#include "ptx/lanes.hpp"
+
+namespace moesaic::ptx {
+
+namespace {
+
+constexpr int BANKS = 32;
+
+// Wavefronts of one phase: the most different words that fall on one bank.
+unsigned wavefronts(Mask lanes, const std::uint64_t* address, unsigned words) {
+  std::uint32_t banks = 0;
+  unsigned asked = 0;
+  each_lane(lanes, [&](int l) {
+    const unsigned first = static_cast<unsigned>(address[l] >> 2) % BANKS;
+    banks |= ((words == 32 ? 0u : (1u << words)) - 1) << first;
+    asked += words;
+  });
+  if (static_cast<unsigned>(__builtin_popcount(banks)) == asked) return 1;
+  std::uint64_t word[LANES];
+  unsigned count = 0;
+  each_lane(lanes, [&](int l) {
+    for (unsigned k = 0; k < words; ++k) word[count++] = (address[l] >> 2) + k;
+  });
+  std::sort(word, word + count);
+  count = static_cast<unsigned>(std::unique(word, word + count) - word);
+  unsigned of_bank[BANKS] = {}, most = 0;
+  for (unsigned k = 0; k < count; ++k) most = std::max(most, ++of_bank[word[k] % BANKS]);
+  return most;
+}
+
+// Four words at once.
+using Four = std::int32_t __attribute__((vector_size(16)));
+
+Four four(const Stamp* from) {
+  Four out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+
+void put(Stamp* to, Four value) { std::memcpy(to, &value, sizeof value); }
+
+bool any(Four mask) {
+  std::uint64_t halves[2];
+  std::memcpy(halves, &mask, sizeof halves);
+  return (halves[0] | halves[1]) != 0;
+}
+
+// The common access of 16 bytes: nothing undefined, under way or atomic, and all that others did
+// with the words lies before the last barrier that all have passed (stamps below `settled`). Notes
+// it and says so; or leaves all as it was.
+bool mark_four(Shared& shared, std::uint64_t word, Stamp now, Stamp settled, Access access) {
+  std::uint32_t state;
+  std::memcpy(&state, &shared.state[word], sizeof state);
+  if (access == Access::write) state &= ~std::uint32_t{0x0f0f0f0f};
+  if (state) return false;
+  const Four limit = Four{} + static_cast<std::int32_t>(settled);
+  Four late = four(&shared.writer[word]) >= limit;
+  const Four reader = four(&shared.reader[word]), other = four(&shared.other[word]);
+  if (access == Access::write) {
+    late |= (reader >= limit) | (other >= limit);
+    if (any(late)) return false;
+    put(&shared.writer[word], Four{} + static_cast<std::int32_t>(now));
+  } else {
+    if (any(late)) return false;
+    const Four mine = ((reader ^ static_cast<std::int32_t>(now)) & 31) == 0;
+    put(&shared.other[word], (mine & other) | (~mine & reader));
+    put(&shared.reader[word], Four{} + static_cast<std::int32_t>(now));
+  }
+  return true;
+}
+
+}  // namespace
+
+Shared::Shared(std::uint64_t size)
+    : bytes(size), memory(size + 16), writer(size / 4 + 4), reader(size / 4 + 4),
+      other(size / 4 + 4), atomic(size / 4 + 4), state(size / 4 + 4) {}
+
+void Shared::reset() {
+  std::fill(memory.begin(), memory.end(), std::byte{0xff});  // a nan in every float format
+  for (std::vector<Stamp>* stamps : {&writer, &reader, &other, &atomic})
+    std::fill(stamps->begin(), stamps->end(), 0);
+  std::fill(state.begin(), state.end(), UNDEFINED);
+}
+
+void Block::count_wavefronts(const Warp& w, Mask lanes, const std::uint64_t* address,
+                             unsigned words) {
+  Counts& counts = launch.counts[w.pc];
+  const unsigned lanes_a_phase = LANES / words;  // 8 and 16-byte accesses go by halves and quarters
+  for (unsigned first = 0; first < LANES; first += lanes_a_phase) {
+    const Mask phase =
+        lanes & (lanes_a_phase == 32 ? ALL : ((Mask{1} << lanes_a_phase) - 1) << first);
+    if (!phase) continue;
+    const unsigned fronts = wavefronts(phase, address, words);
+    counts.wavefronts += fronts;
+    counts.conflicts += fronts - 1;
+  }
+}
+
+// Notes an access to a word; says whether it races with one before.
+bool Block::mark_word(const Clock& clock, std::uint64_t word, Access access) {
+  bool apart = !clock.after(shared.writer[word]);
+  if (access == Access::read) {
+    Stamp& reader = shared.reader[word];
+    if ((reader ^ clock.now) & 31) shared.other[word] = reader;
+    reader = clock.now;
+  } else {
+    apart = apart || !clock.after(shared.reader[word]) || !clock.after(shared.other[word]);
+  }
+  if (access == Access::write) shared.writer[word] = clock.now;
+  if (access == Access::atomic) {
+    shared.atomic[word] = clock.now;
+    shared.state[word] |= Shared::ATOMIC;
+  } else if (shared.state[word] & Shared::ATOMIC) {
+    apart = apart || !clock.after(shared.atomic[word]);
+  }
+  return apart;
+}
+
+Mask Block::within_shared(const Warp& w, Mask lanes, const std::uint64_t* address,
+                          unsigned bytes) {
+  if (const Mask wrong = askew(lanes, address, bytes)) {
+    launch.report(Wrong::misaligned, w, __builtin_ctz(wrong),
+                  "a shared access of " + std::to_string(bytes) + " bytes is not aligned to them");
+    lanes &= ~wrong;
+  }
+  Mask outside = 0;
+  each_lane(lanes, [&](int l) {
+    const bool inside = address[l] < shared.bytes && address[l] + bytes <= shared.bytes;
+    outside |= static_cast<Mask>(!inside) << l;
+  });
+  if (outside) {
+    const int lane = __builtin_ctz(outside);
+    launch.report(Wrong::out_of_bounds, w, lane,
+                  "byte " + std::to_string(address[lane]) +
+                      " of shared memory, of which the block has " + std::to_string(shared.bytes));
+  }
+  return lanes & ~outside;
+}
+
+Mask Block::reach_shared(Warp& w, Mask lanes, const std::uint64_t* address, unsigned bytes,
+                         Access access, std::byte** to, Mask* undefined) {
+  // One look at all lanes; each for itself only where something is amiss.
+  const std::uint64_t last = shared.bytes - bytes;
+  std::uint64_t amiss = shared.bytes < bytes;
+  for (int l = 0; l < LANES; ++l)
+    amiss |= (address[l] & (bytes - 1)) | (address[l] | (last - address[l])) >> 63;
+  if (amiss) lanes = within_shared(w, lanes, address, bytes);
+  if (!lanes) return 0;
+  const unsigned words = std::max(bytes / 4, 1u);
+  count_wavefronts(w, lanes, address, words);
+
+  const Clock& clock = clocks[w.number];
+  Mask race = 0, under_way = 0, unknown = 0;
+  each_lane(lanes, [&](int l) {
+    const Mask bit = Mask{1} << l;
+    to[l] = shared.memory.data() + address[l];
+    const std::uint64_t first = address[l] >> 2;
+    if (words == 4 && access != Access::atomic &&
+        mark_four(shared, first, clock.now, clock.settled, access))
+      return;
+    const auto touched = static_cast<std::uint8_t>(
+        bytes >= 4 ? 15 : ((1 << bytes) - 1) << (address[l] & 3));
+    for (std::uint64_t word = first; word < first + words; ++word) {
+      if (shared.state[word] & Shared::UNDER_WAY) under_way |= bit;
+      if (shared.state[word] & touched) unknown |= bit;
+      if (mark_word(clock, word, access)) race |= bit;
+    }
+  });
+  if (race) {
+    const int lane = __builtin_ctz(race);
+    launch.report(Wrong::race, w, lane,
+                  "byte " + std::to_string(address[lane]) +
+                      " of shared memory is touched by another warp with no barrier between");
+  }
+  if (under_way) {
+    const int lane = __builtin_ctz(under_way);
+    launch.report(Wrong::race, w, lane,
+                  "byte " + std::to_string(address[lane]) +
+                      " of shared memory is touched while cp.async is still filling it");
+  }
+  if (access == Access::write) check_collisions(w, lanes, address, bytes);
+  if (undefined) *undefined = unknown;
+  return lanes;
+}
+
+void Block::define_shared(const std::byte* to, unsigned bytes, bool undefined) {
+  const std::size_t at = static_cast<std::size_t>(to - shared.memory.data());
+  const auto touched =
+      static_cast<std::uint8_t>(bytes >= 4 ? 15 : ((1 << bytes) - 1) << (at & 3));
+  for (std::size_t word = at / 4; word < at / 4 + std::max(bytes / 4, 1u); ++word) {
+    if (undefined) shared.state[word] |= touched;
+    else shared.state[word] &= static_cast<std::uint8_t>(~touched);
+  }
+}
+
+void Block::copy_async(Warp& w, const Copies& issued) {
+  constexpr std::uint32_t FOUR_UNDER_WAY = Shared::UNDER_WAY * 0x01010101u;
+  each_lane(issued.lanes, [&](int l) {
+    std::uint8_t* state = &shared.state[issued.to[l] / 4];
+    if (issued.bytes == 16) {
+      std::uint32_t four;
+      std::memcpy(&four, state, 4);
+      four |= FOUR_UNDER_WAY;
+      std::memcpy(state, &four, 4);
+    } else {
+      for (unsigned k = 0; k < issued.bytes / 4; ++k) state[k] |= Shared::UNDER_WAY;
+    }
+    if (!launch.settings.late_copies && issued.source_bytes[l])
+      std::memcpy(shared.memory.data() + issued.to[l], issued.from[l], issued.source_bytes[l]);
+  });
+  copies[w.number].open.push_back(issued);
+}
+
+void Block::land(Warp& w, std::vector<Copies>& landing) {
+  const Stamp now = clocks[w.number].now;
+  for (const Copies& copy : landing) {
+    each_lane(copy.lanes, [&](int l) {
+      const std::uint32_t place = copy.to[l], word = place / 4;
+      std::byte* to = shared.memory.data() + place;
+      if (copy.bytes == 16 && copy.source_bytes[l] == 16) {
+        std::memcpy(to, copy.from[l], 16);
+      } else {
+        if (copy.source_bytes[l]) std::memcpy(to, copy.from[l], copy.source_bytes[l]);
+        std::memset(to + copy.source_bytes[l], 0, copy.bytes - copy.source_bytes[l]);
+      }
+      if (copy.bytes == 16) {
+        put(&shared.writer[word], Four{} + static_cast<std::int32_t>(now));
+        std::uint32_t four;
+        std::memcpy(&four, &shared.state[word], 4);
+        four &= Shared::ATOMIC * 0x01010101u;
+        std::memcpy(&shared.state[word], &four, 4);
+      } else {
+        for (unsigned k = word; k < word + copy.bytes / 4; ++k) {
+          shared.writer[k] = now;
+          shared.state[k] &= Shared::ATOMIC;
+        }
+      }
+    });
+  }
+  landing.clear();
+}
+
+}  // namespace moesaic::ptx
