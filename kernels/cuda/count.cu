@@ -9,7 +9,7 @@
 
 extern "C" __global__ void __launch_bounds__(kThreads)
 count(const int* __restrict__ ids, int* __restrict__ counts, int slots) {
-  __shared__ int of_warp[WARPS][EXPERTS];
+  __shared__ int of_warp[WARPS][kRow];
   int experts[STEPS], before[STEPS];
   rank_slots(ids, slots, of_warp[threadIdx.x / 32], experts, before);
   __syncthreads();

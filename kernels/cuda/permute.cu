@@ -19,7 +19,7 @@ permute(const int* __restrict__ ids, const int* __restrict__ row_starts,
         const int* __restrict__ block_starts, int* __restrict__ row_of_slot,
         int* __restrict__ token_of_row, const uint4* __restrict__ tokens,
         uint4* __restrict__ sorted, int slots, int pieces) {
-  __shared__ int of_warp[WARPS][EXPERTS];
+  __shared__ int of_warp[WARPS][kRow];
   __shared__ int rows[MOVE ? kSlots : 1];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   int experts[STEPS], before[STEPS];

@@ -7,6 +7,7 @@
 
 constexpr int kThreads = 32 * WARPS;
 constexpr int kSlots = kThreads * STEPS;
+constexpr int kRow = (EXPERTS + 31) / 32 * 32;  // counts of a warp, so that its lanes zero alike
 
 // Any number that is no expert's stands for none.
 INLINE bool is_expert(int id) { return static_cast<u32>(id) < EXPERTS; }
@@ -19,10 +20,10 @@ INLINE int slot_at(int step) {
 // Counts the warp's slots by expert into `counts`, its own row, and gives for each slot of this lane
 // its expert, and how many slots of the warp before it have the same one. No atomics: lanes with the
 // same expert find each other, so that the count goes by the order of the slots.
-INLINE void rank_slots(const int* __restrict__ ids, int slots, int (&counts)[EXPERTS],
+INLINE void rank_slots(const int* __restrict__ ids, int slots, int (&counts)[kRow],
                        int (&experts)[STEPS], int (&before)[STEPS]) {
   const int lane = threadIdx.x % 32;
-  for (int expert = lane; expert < EXPERTS; expert += 32) counts[expert] = 0;
+  for (int expert = lane; expert < kRow; expert += 32) counts[expert] = 0;
 #pragma unroll
   for (int step = 0; step < STEPS; ++step)
     experts[step] = slot_at(step) < slots ? ids[slot_at(step)] : -1;
