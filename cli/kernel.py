@@ -13,6 +13,7 @@ import typer
 from ..base import BadInput
 from . import show
 from .blocks import blocks
+from .mutants import mutants
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -151,6 +152,7 @@ def explain(
         show_explained(found)
 
 
+app.command()(mutants)
 app.command()(blocks)
 
 

@@ -211,11 +211,10 @@ def show_explained(found: Explained) -> None:
         "source lines that touch memory (simulated)",
         ("line", "warp instructions", "global bytes", "sectors", "wavefronts", "bank conflicts"),
         [
-            (f"{one.file}:{one.line}", one.warps, one.global_bytes, one.sectors, one.wavefronts,
-             one.conflicts)
+            (one.place, one.warps, one.global_bytes, one.sectors, one.wavefronts, one.conflicts)
             for one in found.busiest()
         ],
-    )  # fmt: skip
+    )
 
 
 def _done(found: Explained) -> list[tuple[str, object]]:

@@ -19,28 +19,56 @@ void fill(Warp& w, std::uint32_t slot, std::uint64_t bits, bool wide) {
   w.undefined[slot] = 0;
 }
 
-// Lanes at `pc` join those that wait there, or find their place among the splits.
-void park(Warp& w, std::uint32_t pc, Mask lanes) {
+// Lanes at `pc` join those that are there, or find their place among the splits, lowest last.
+void park(Warp& w, std::uint32_t pc, Mask lanes, bool waits) {
   int at = w.splits;
   while (at > 0 && w.split[at - 1].pc < pc) --at;
   if (at > 0 && w.split[at - 1].pc == pc) {
     w.split[at - 1].lanes |= lanes;
+    w.split[at - 1].waits = false;
     return;
   }
   for (int k = w.splits; k > at; --k) w.split[k] = w.split[k - 1];
-  w.split[at] = {pc, lanes};
+  w.split[at] = {pc, lanes, waits};
   ++w.splits;
+}
+
+int lowest_ready(const Warp& w) {
+  int k = w.splits - 1;
+  while (k >= 0 && w.split[k].waits) --k;
+  return k;
+}
+
+Mask take(Warp& w, int k) {
+  const Split taken = w.split[k];
+  --w.splits;
+  for (; k < w.splits; ++k) w.split[k] = w.split[k + 1];
+  w.pc = taken.pc;
+  return taken.lanes;
 }
 
 // The lowest pc goes first, so that lanes which left meet again where their ways join.
 void take_lowest(Warp& w) {
   if (w.active) {
-    if (w.pc < w.split[w.splits - 1].pc) return;
-    park(w, w.pc, w.active);
+    for (int k = 0; k < w.splits; ++k)
+      if (w.split[k].pc == w.pc) w.active |= take(w, k--);
+    const int ready = lowest_ready(w);
+    if (ready < 0 || w.pc < w.split[ready].pc) return;
+    park(w, w.pc, w.active, false);
   }
-  const Split lowest = w.split[--w.splits];
-  w.pc = lowest.pc;
-  w.active = lowest.lanes;
+  const int ready = lowest_ready(w);
+  w.active = take(w, ready < 0 ? w.splits - 1 : ready);
+}
+
+// Whether lanes that the instruction needs are elsewhere, and may still come: then these wait.
+bool wait_for_others(Warp& w, const Instruction& i) {
+  const Mask named =
+      i.members == NOTHING ? ALL : w.at<Mask>(i.members)[__builtin_ctz(w.active)];
+  const int ready = lowest_ready(w);
+  if ((named & w.alive & ~w.active) == 0 || ready < 0) return false;
+  park(w, w.pc, w.active, true);
+  w.active = take(w, lowest_ready(w));
+  return true;
 }
 
 }  // namespace
@@ -200,6 +228,7 @@ void Block::run_warp(Warp& w) {
   const std::uint64_t most = launch.settings.most_instructions;
   while (true) {
     const Instruction& i = code[w.pc];
+    if (i.together && w.splits && wait_for_others(w, i)) continue;
     Mask lanes = w.active;
     if (i.guard != NOTHING) {
       const Mask value = w.predicates[i.guard];
@@ -231,7 +260,7 @@ void Block::run_warp(Warp& w) {
           return;
         }
       } else if (lanes) {
-        park(w, i.target, lanes);
+        park(w, i.target, lanes, false);
         w.active &= ~lanes;
         ++w.pc;
       } else {

@@ -240,6 +240,11 @@ class Decoder {
     return true;
   }
 
+  void wait_for_members(std::uint32_t members = NOTHING) {
+    out_.together = true;
+    out_.members = members;
+  }
+
   void take_arithmetic(const std::string& opcode, std::vector<std::uint32_t> slots) {
     out_.run = find_arithmetic(opcode.c_str()).first->run;
     out_.kind = Kind::move;
@@ -333,9 +338,11 @@ class Decoder {
     out_.kind = Kind::copy_async;
     if (parts[2] == "commit_group") {
       out_.run = close_group;
+      wait_for_members();
     } else if (parts[2] == "wait_group" || parts[2] == "wait_all") {
       const bool all = parts[2] == "wait_all";
       out_.run = wait_groups;
+      wait_for_members();
       out_.more = all;
       if (!all && operand(0).is != Operand::Is::immediate) refuse("a number is needed");
       out_.immediate = all ? 0 : static_cast<std::uint16_t>(operand(0).bits);
@@ -373,6 +380,7 @@ class Decoder {
     for (std::size_t k = 0; k < count; ++k) out_.operand[k] = slot(list[k], 4);
     out_.vector = static_cast<std::uint8_t>(count);
     out_.more = has(parts, "trans");
+    wait_for_members();
     out_.run = load_matrices;
     out_.kind = Kind::ldmatrix;
   }
@@ -408,6 +416,7 @@ class Decoder {
     out_.immediate = static_cast<std::uint16_t>(static_cast<int>(a) | static_cast<int>(b) << 8);
     out_.more = static_cast<std::uint16_t>(depth);
     out_.width = half ? 2 : 4;
+    wait_for_members();
     out_.run = multiply;
     out_.kind = Kind::mma;
   }
@@ -426,6 +435,7 @@ class Decoder {
     for (std::size_t k = 1; k < 5; ++k) out_.operand[k] = slot(operand(k), 4);
     if (results.size() == 2) out_.operand[5] = predicate(results[1]);
     out_.immediate = static_cast<std::uint16_t>(ways.at(parts[2]));
+    wait_for_members(out_.operand[4]);
     out_.run = shuffle;
     out_.kind = Kind::exchange;
   }
@@ -443,6 +453,7 @@ class Decoder {
     if (out_.operand[0] == NOTHING || out_.operand[1] == NOTHING) refuse("`_` is not known here");
     out_.immediate = static_cast<std::uint16_t>(way);
     out_.more = operand(1).negated;
+    wait_for_members(out_.operand[2]);
     out_.run = vote;
     out_.kind = Kind::exchange;
   }
@@ -459,6 +470,7 @@ class Decoder {
     out_.operand[2] = slot(operand(2), 4);
     if (results.size() == 2) out_.operand[3] = predicate(results[1]);
     out_.width = static_cast<std::uint8_t>(bytes);
+    wait_for_members(out_.operand[2]);
     out_.run = parts[1] == "any" ? match_any : match_all;
     out_.kind = Kind::exchange;
   }
@@ -476,6 +488,7 @@ class Decoder {
     out_.operand[1] = slot(operand(1), 4);
     out_.operand[2] = slot(operand(2), 4);
     out_.immediate = static_cast<std::uint16_t>(way->second);
+    wait_for_members(out_.operand[2]);
     out_.run = reduce;
     out_.kind = Kind::exchange;
   }
@@ -490,6 +503,7 @@ class Decoder {
   void decode_barrier(const Parts& parts) {
     if (has(parts, "warp")) {
       out_.operand[0] = slot(operand(0), 4);
+      wait_for_members(out_.operand[0]);
       out_.run = sync_warp;
       out_.kind = Kind::exchange;
       return;
@@ -500,6 +514,7 @@ class Decoder {
     out_.operand[0] = slot(operand(0), 4);
     if (now_->operands.size() == 2) out_.operand[1] = slot(operand(1), 4);
     out_.more = has(parts, "arrive");
+    wait_for_members();
     out_.flow = Flow::barrier;
     out_.kind = Kind::barrier;
   }

@@ -39,6 +39,7 @@ struct Instruction {
   std::uint32_t operand[MOST_OPERANDS];
   std::int64_t offset = 0;             // added to the address operand
   std::uint32_t guard = NOTHING;       // predicate
+  std::uint32_t members = NOTHING;     // the mask of lanes that must come `together`: register
   std::uint32_t target = 0;            // of a branch; the rounding of an mma.sync
   std::uint16_t immediate = 0;         // a selector that the handler knows
   std::uint16_t more = 0;              // a second one
@@ -46,6 +47,7 @@ struct Instruction {
   std::uint8_t vector = 1;             // elements of one lane
   std::uint8_t space = 0;              // of memory: Space
   bool negated = false;                // the guard
+  bool together = false;               // lanes wait here for each other: `members`, or all
   bool strong = false;                 // volatile, relaxed, acquire, release: no race by itself
   Flow flow = Flow::next;
   Kind kind = Kind::integer;

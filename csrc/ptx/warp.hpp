@@ -8,10 +8,12 @@ namespace moesaic::ptx {
 
 struct Block;
 
-// Lanes that left the others: they wait at `pc` until those come by.
+// Lanes that left the others. They go on once they are the furthest behind; with `waits`, once those
+// that their instruction needs have come to it.
 struct Split {
   std::uint32_t pc;
   Mask lanes;
+  bool waits;
 };
 
 // The state of one warp: plain memory, so that handlers compiled for several processors share it.

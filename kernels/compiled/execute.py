@@ -43,24 +43,28 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     times: int
 
     def __str__(self) -> str:
-        within = f" (from line {self.called_from})" if self.called_from else ""
-        where = f"{self.file}:{self.line}{within}" if self.line else "unknown line"
+        where = place(self.file, self.line, self.called_from)
         return f"{where}: {self.kind}: {self.words} [{self.instruction}]"
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """What the instructions of one source line did, in all warps: executions by warps and threads,
     bytes and 32-byte sectors of global memory, wavefronts of shared memory and those beyond the
-    least (bank conflicts)."""
+    least (bank conflicts). called_from: the line that the function stands for there, 0 if none."""
 
     file: str
     line: int
+    called_from: int
     warps: int
     threads: int
     global_bytes: int
     sectors: int
     wavefronts: int
     conflicts: int
+
+    @property
+    def place(self) -> str:
+        return place(self.file, self.line, self.called_from)
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,8 +92,8 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """Accesses to global memory in the order of execution, columns `[touches]`: neighbouring 32-byte
-    sectors of an array that one instruction of a warp touched at once.
+    """Accesses to global memory in the order of execution, columns `[touches]`: neighbouring
+    32-byte sectors of an array that one instruction of a warp touched at once.
 
     array: its place in `arrays`. line: of the source. dropped: touches beyond the most that were to
     be kept.
@@ -189,6 +193,13 @@ def _bits(
     return arrays, values
 
 
+def place(file: str, line: int, called_from: int) -> str:
+    """A line of the source, and the line that its function stands for: 'warp.cuh:12 (from 40)'."""
+    if not line:
+        return "unknown line"
+    return f"{file}:{line}" + (f" (from {called_from})" if called_from else "")
+
+
 def _fault(program: _core.PtxProgram, found: tuple[Any, ...]) -> Fault:
     kind, at, words, block, thread, times = found
     file, line, _, called_from = (int(part) for part in program.places[at])
@@ -250,13 +261,14 @@ def _trace(program: _core.PtxProgram, found: dict[str, Any], arrays: tuple[str, 
 
 
 def _lines(program: _core.PtxProgram, counts: NDArray[np.uint64]) -> tuple[Line, ...]:
-    places, row_of = np.unique(program.places[:, :2], axis=0, return_inverse=True)
+    places, row_of = np.unique(program.places[:, [0, 1, 3]], axis=0, return_inverse=True)
     sums = np.zeros((len(places), counts.shape[1]), np.int64)
     np.add.at(sums, row_of.ravel(), counts.astype(np.int64))
     return tuple(
         Line(
             file=_file(program, int(file)),
             line=int(line),
+            called_from=int(called_from),
             warps=int(row[0]),
             threads=int(row[1]),
             global_bytes=int(row[2]),
@@ -264,5 +276,5 @@ def _lines(program: _core.PtxProgram, counts: NDArray[np.uint64]) -> tuple[Line,
             wavefronts=int(row[4]),
             conflicts=int(row[5]),
         )
-        for (file, line), row in zip(places, sums, strict=True)
+        for (file, line, called_from), row in zip(places, sums, strict=True)
     )

@@ -71,6 +71,7 @@ ENTRY partial_vote(u32* out) {
 }
 ENTRY absent(u32* out) {
   if (LANE < 8) out[LANE] = __ballot_sync(~0u, LANE % 2);
+  else out[LANE] = __shfl_sync(~0u, LANE, 3);
 }
 ENTRY histogram(const int* in, int* counts, int n) {
   __shared__ int own[8];
@@ -168,7 +169,8 @@ ENTRY deadlock(int* out) {
   out[0] = 1;
 }
 ENTRY divergent_barrier(int* out) {
-  if (LANE < 16) __syncthreads();
+  if (LANE < 16) asm volatile("bar.sync 1;");
+  else asm volatile("bar.sync 2;");
   out[threadIdx.x] = 1;
 }
 ENTRY early_leavers(const int* in, int* out) {
@@ -359,7 +361,38 @@ def test_a_vote_of_some_lanes_is_theirs_alone(ptx):
     out = np.zeros(32, np.uint32)
     assert launch(ptx, "partial_vote", out)[0] == []
     np.testing.assert_array_equal(out[:8], 0b10101010)
-    assert kinds(launch(ptx, "absent", out)[0]) == {"absent lanes"}
+    assert "absent lanes" in kinds(launch(ptx, "absent", out)[0])
+
+
+DETOUR = """.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry detour(.param .u64 detour_param_0) {
+  .reg .pred %p<3>;
+  .reg .b32 %r<5>;
+  .reg .b64 %rd<4>;
+  mov.u32 %r1, %tid.x;
+  setp.lt.u32 %p1, %r1, 5;
+  mov.u32 %r2, 1;
+  @%p1 bra AWAY;
+MEET:
+  setp.ne.u32 %p2, %r2, 0;
+  vote.sync.ballot.b32 %r3, %p2, 0xffffffff;
+  ld.param.u64 %rd1, [detour_param_0];
+  mul.wide.u32 %rd2, %r1, 4;
+  add.s64 %rd3, %rd1, %rd2;
+  st.global.u32 [%rd3], %r3;
+  ret;
+AWAY:
+  mov.u32 %r2, 0;
+  bra MEET;
+}"""
+
+
+def test_lanes_wait_at_a_vote_for_those_that_come_by_a_longer_way():
+    out = np.zeros(32, np.uint32)
+    assert launch(DETOUR, "detour", out)[0] == []
+    np.testing.assert_array_equal(out, 0xFFFFFFE0)
 
 
 def test_atomics_of_shared_and_global_memory_add_up(ptx):
