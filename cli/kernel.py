@@ -91,7 +91,7 @@ def check(
 ) -> None:
     """Builds, gates and runs configurations, and holds their numbers against float64.
 
-    A sample meets every parameter value with every shape, and every architecture; what is named
+    A sample meets every parameter value with every shape, and every architecture: what is named
     with its configuration is checked on all shapes. On a GPU each launch is timed too.
 
     Example: moesaic kernel check

@@ -24,8 +24,8 @@ parts are equal: far above their rounding, so that fp32 must choose as float64 d
 
 
 class RouteShape(msgspec.Struct, frozen=True):
-    """logits: `mixed`, with many exact ties; all `equal`; or all but one of a token `masked`, that
-    is minus infinity."""
+    """logits: `mixed`, with many exact ties; all `negative`; all `equal`; or all but one of a token
+    `masked`, that is minus infinity."""
 
     tokens: int
     logits: str = "mixed"
@@ -41,6 +41,10 @@ def _mixed(rng: np.random.Generator, tokens: int, experts: int) -> NDArray[np.fl
     return (rng.integers(-16, 17, (tokens, experts)) / 4).astype(np.float32)
 
 
+def _negative(rng: np.random.Generator, tokens: int, experts: int) -> NDArray[np.float32]:
+    return (rng.integers(-16, 0, (tokens, experts)) / 4).astype(np.float32)
+
+
 def _equal(rng: np.random.Generator, tokens: int, experts: int) -> NDArray[np.float32]:
     return np.full((tokens, experts), -0.75, np.float32)
 
@@ -53,6 +57,7 @@ def _masked(rng: np.random.Generator, tokens: int, experts: int) -> NDArray[np.f
 
 LOGITS: dict[str, Callable[[np.random.Generator, int, int], NDArray[np.float32]]] = {
     "mixed": _mixed,
+    "negative": _negative,
     "equal": _equal,
     "masked": _masked,
 }
@@ -201,6 +206,7 @@ ROUTE = Kernel(
         "tokens-64": RouteShape(64),
         "one-token": RouteShape(1),
         "tail": RouteShape(37),
+        "all-negative": RouteShape(23, "negative"),
         "all-equal": RouteShape(19, "equal"),
         "one-not-masked": RouteShape(21, "masked"),
     },
