@@ -14,7 +14,7 @@ from ..base.spec import load
 from .chapters.comparisons import Held, held
 from .chapters.estimates import Machines, Roof, machines, roof
 from .chapters.fpga import Designs, designs
-from .chapters.kernels import Compiled, compiled
+from .chapters.kernels import Executed, executed
 from .chapters.memory import Memory, memory
 from .chapters.pim import Shared, shared
 from .chapters.placements import Homes, homes
@@ -23,7 +23,7 @@ from .chapters.timelines import Lanes, lanes
 from .report import PAGE, RESERVED, Section, fill, filling
 
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-AnyChapter = Machines | Roof | Lanes | Homes | Shared | Designs | Compiled | Held | Memory
+AnyChapter = Machines | Roof | Lanes | Homes | Shared | Designs | Executed | Held | Memory
 
 CHAPTERS: dict[type, Callable[..., Section]] = {
     Machines: machines,
@@ -32,7 +32,7 @@ CHAPTERS: dict[type, Callable[..., Section]] = {
     Homes: homes,
     Shared: shared,
     Designs: designs,
-    Compiled: compiled,
+    Executed: executed,
     Held: held,
     Memory: memory,
 }
