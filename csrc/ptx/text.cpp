@@ -1,19 +1,17 @@
 #include "ptx/text.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <cstdlib>
-#include <set>
 #include <stdexcept>
+
+#include "ptx/names.hpp"
+#include "ptx/scanner.hpp"
 
 namespace moesaic::ptx {
 
 namespace {
 
-bool of_name(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || c == '%' ||
-         c == '.';
-}
+constexpr std::uint32_t MOST_SLOTS = 1u << 16;  // 8 MiB of registers a warp
 
 // Bytes of a register or variable type such as `.f32`; 0 for a predicate, -1 for no type.
 int bytes_of_type(const std::string& type) {
@@ -25,24 +23,23 @@ int bytes_of_type(const std::string& type) {
 
 class Reader {
  public:
-  Reader(const std::string& ptx, const std::string& entry) : s_(ptx), entry_(entry) {}
+  Reader(const std::string& ptx, const std::string& entry) : in_(ptx), entry_(entry) {}
 
   Text read() {
-    scopes_.emplace_back();
     bool found = false;
-    while (skip(), at_ < s_.size()) {
-      const std::string word = take_word();
+    while (in_.skip(), !in_.ends()) {
+      const std::string word = in_.take_word();
       if (word == ".target") {
-        skip();
-        read_target(take_word());
-        end_line();
+        in_.skip();
+        read_target(in_.take_word());
+        in_.end_line();
       } else if (word == ".file") {
         read_file();
       } else if (word == ".shared") {
         declare_variable(out_.shared_bytes, false);
       } else if (word == ".entry" || word == ".func") {
-        skip();
-        const std::string name = take_word();
+        in_.skip();
+        const std::string name = in_.take_word();
         if (word == ".entry" && name == entry_) {
           read_function();
           found = true;
@@ -50,16 +47,16 @@ class Reader {
           skip_function();
         }
       } else if (word == ".global" || word == ".const") {
-        to(';');
+        in_.to(';');
       } else if (word == ".section") {
-        to('{');
-        to('}');
+        in_.to('{');
+        in_.to('}');
       } else if (word == ".version" || word == ".address_size" || word == ".loc") {
-        end_line();
+        in_.end_line();
       } else if (word == ".visible" || word == ".extern" || word == ".weak") {
         continue;
       } else {
-        refuse(line_, "'" + word + "' is not known outside of a function");
+        refuse(in_.line(), "'" + word + "' is not known outside of a function");
       }
     }
     if (!found) throw std::invalid_argument("the text has no entry called " + entry_);
@@ -71,67 +68,23 @@ class Reader {
   }
 
  private:
-  void skip() {  // blanks and comments
-    while (at_ < s_.size()) {
-      if (s_[at_] == '\n') {
-        ++line_, ++at_;
-      } else if (std::isspace(static_cast<unsigned char>(s_[at_]))) {
-        ++at_;
-      } else if (s_.compare(at_, 2, "//") == 0) {
-        while (at_ < s_.size() && s_[at_] != '\n') ++at_;
-      } else {
-        return;
-      }
-    }
-  }
-
-  std::string take_word() {
-    const std::size_t from = at_;
-    while (at_ < s_.size() && of_name(s_[at_])) ++at_;
-    if (at_ == from) {
-      if (at_ < s_.size()) ++at_;
-      return s_.substr(from, 1);
-    }
-    return s_.substr(from, at_ - from);
-  }
-
-  std::string end_line() {
-    const std::size_t from = at_;
-    while (at_ < s_.size() && s_[at_] != '\n') ++at_;
-    return s_.substr(from, at_ - from);
-  }
-
-  std::string to(char end) {  // the text before `end`, which is passed; blanks become one space
-    std::string text;
-    while (skip_into(text), at_ < s_.size() && s_[at_] != end) text += s_[at_++];
-    if (at_ == s_.size()) refuse(line_, std::string("the text ends before '") + end + "'");
-    ++at_;
-    return text;
-  }
-
-  void skip_into(std::string& text) {
-    const std::size_t from = at_;
-    skip();
-    if (at_ > from && !text.empty() && text.back() != ' ') text += ' ';
-  }
-
   void read_target(const std::string& name) {
-    if (name.compare(0, 3, "sm_") != 0) refuse(line_, "the target is not an architecture");
+    if (name.compare(0, 3, "sm_") != 0) refuse(in_.line(), "the target is not an architecture");
     out_.target = std::atoi(name.c_str() + 3);
   }
 
   void read_file() {  // .file 1 "name"
-    const std::string rest = end_line();
+    const std::string rest = in_.end_line();
     const int number = std::atoi(rest.c_str());
     const std::size_t open = rest.find('"'), close = rest.find('"', open + 1);
     if (number < 1 || number > 1000 || close == std::string::npos)
-      refuse(line_, ".file needs a number and a name");
+      refuse(in_.line(), ".file needs a number and a name");
     if (out_.files.size() <= static_cast<std::size_t>(number)) out_.files.resize(number + 1);
     out_.files[number] = rest.substr(open + 1, close - open - 1);
   }
 
   void read_location() {  // .loc file line column[, function_name name[+n], inlined_at file line ..
-    const std::string rest = end_line();
+    const std::string rest = in_.end_line();
     char* next = nullptr;
     place_ = {};
     place_.file = static_cast<int>(std::strtol(rest.c_str(), &next, 10));
@@ -151,8 +104,8 @@ class Reader {
 
   // `.align 16 .b8 name[64];` in shared or local memory.
   void declare_variable(std::uint64_t& bytes, bool local) {
-    const int line = line_;
-    const std::vector<std::string> words = split(to(';'), ' ');
+    const int line = in_.line();
+    const std::vector<std::string> words = split(in_.to(';'), ' ');
     std::uint64_t align = 1;
     int element = -1;
     std::string name;
@@ -168,7 +121,7 @@ class Reader {
     const std::uint64_t window = local ? LOCAL_WINDOW : 0;
     if (bracket != std::string::npos && name[bracket + 1] == ']') {  // sized by the launch
       dynamic_align_ = std::max<std::uint64_t>(dynamic_align_, align);
-      dynamic_.insert(bare);
+      names_.add_dynamic(bare);
       return;
     }
     std::uint64_t count = 1;
@@ -176,64 +129,80 @@ class Reader {
       count = std::strtoull(name.c_str() + bracket + 1, nullptr, 10);
     if (count < 1 || count > (1u << 20)) refuse(line, "a variable of this size is not allowed");
     bytes = aligned(bytes, std::max<std::uint64_t>(align, element));
-    variables_[bare] = window + bytes;
+    names_.add_variable(bare, window + bytes);
     bytes += count * element;
   }
 
   void read_function() {
     read_parameters();
-    const std::string attributes = to('{');  // .maxntid and its kin bind the assembler, not us
-    (void)attributes;
-    int depth = 1;
-    while (depth > 0) {
-      skip();
-      if (at_ >= s_.size()) refuse(line_, "the function does not end");
-      if (s_[at_] == '{') {
-        ++at_, ++depth;
-        scopes_.emplace_back();
-      } else if (s_[at_] == '}') {
-        ++at_, --depth;
-        scopes_.pop_back();
-      } else if (s_[at_] == '@') {
-        read_instruction();
+    in_.to('{');  // .maxntid and its kin bind the assembler, not us
+    for (int depth = 1; depth > 0;) {
+      in_.skip();
+      if (in_.ends()) refuse(in_.line(), "the function does not end");
+      if (in_.take('{')) {
+        ++depth;
+        names_.open_scope();
+      } else if (in_.take('}')) {
+        if (--depth > 0) names_.close_scope();
       } else {
         read_statement();
       }
     }
-    scopes_.emplace_back();
   }
 
   void read_statement() {
-    const std::size_t from = at_;
-    const int line = line_;
-    const std::string word = take_word();
+    const int line = in_.line();
+    if (in_.take('@')) return read_guarded(line);
+    const std::string word = in_.take_word();
     if (word == ".loc") return read_location();
     if (word == ".reg") return declare_registers();
     if (word == ".shared") return declare_variable(out_.shared_bytes, false);
     if (word == ".local") return declare_variable(out_.local_bytes, true);
     if (word == ".pragma" || word == ".branchtargets") {
-      to(';');
-      return;
-    }
-    skip();
-    if (at_ < s_.size() && s_[at_] == ':' && s_.compare(at_, 2, "::") != 0) {
-      ++at_;
-      if (!out_.labels.emplace(word, out_.statements.size()).second)
-        refuse(line, "the label " + word + " is there twice");
+      in_.to(';');
       return;
     }
     if (word[0] == '.') refuse(line, "'" + word + "' is not known in a function");
     if (word == ";") return;
-    at_ = from, line_ = line;
-    read_instruction();
+    if (in_.at("::")) return read_instruction(line, word, {}, false);
+    in_.skip();
+    if (!in_.take(':')) return read_instruction(line, word, {}, false);
+    if (!out_.labels.emplace(word, out_.statements.size()).second)
+      refuse(line, "the label " + word + " is there twice");
+  }
+
+  void read_guarded(int line) {  // @!%p1 ...
+    const bool negated = in_.take('!');
+    const Operand guard = names_.operand(in_.take_word(), line);
+    if (guard.is != Operand::Is::reg || guard.reg.bytes != 0)
+      refuse(line, "a guard must be a predicate");
+    in_.skip();
+    read_instruction(line, in_.take_word(), guard.reg, negated);
+  }
+
+  void read_instruction(int line, std::string opcode, Register guard, bool negated) {
+    while (in_.at("::")) {  // .L1::no_allocate
+      in_.take(':'), in_.take(':');
+      opcode += "::" + in_.take_word();
+    }
+    const int from = in_.line();
+    const std::string rest = in_.to(';');
+    Statement one;
+    one.operands = names_.operands(rest, from);
+    one.text = opcode + (rest.empty() || rest[0] == ' ' ? rest : ' ' + rest);
+    one.opcode = std::move(opcode);
+    one.guard = guard;
+    one.negated = negated;
+    one.line = line;
+    one.place = place_;
+    out_.statements.push_back(std::move(one));
   }
 
   void read_parameters() {  // (.param .u64 name, ...)
-    skip();
-    if (at_ >= s_.size() || s_[at_] != '(') return;
-    ++at_;
-    const int line = line_;
-    for (const std::string& one : split(to(')'), ',')) {
+    in_.skip();
+    if (!in_.take('(')) return;
+    const int line = in_.line();
+    for (const std::string& one : split(in_.to(')'), ',')) {
       Parameter parameter;
       parameter.bytes = -1;
       for (const std::string& word : split(one, ' ')) {
@@ -250,29 +219,27 @@ class Reader {
   }
 
   void skip_function() {
-    const std::size_t end = s_.find_first_of("{;", at_);
-    if (end == std::string::npos || s_[end] == ';') {
-      to(';');  // declared, not defined
-      return;
-    }
-    to('{');
-    for (int depth = 1; depth > 0; ++at_) {
-      if (at_ >= s_.size()) refuse(line_, "a function does not end");
-      if (s_[at_] == '\n') ++line_;
-      if (s_[at_] == '{') ++depth;
-      if (s_[at_] == '}') --depth;
-    }
+    while (!in_.at("{"))  // one that is declared only has no body
+      if (in_.ends() || in_.take_word() == ";") return;
+    int depth = 0;
+    do {
+      if (in_.ends()) refuse(in_.line(), "a function does not end");
+      const std::string word = in_.take_word();
+      depth += (word == "{") - (word == "}");
+      in_.skip();
+    } while (depth > 0);
   }
 
   std::uint32_t new_slot(int bytes) {
     const std::uint32_t slot = out_.slots;
     out_.slots += bytes == 8 ? 2 : 1;
+    if (out_.slots > MOST_SLOTS) refuse(in_.line(), "the function has too many registers");
     return slot;
   }
 
   void declare_registers() {  // .reg .b32 %r<12>;  or  .reg .pred p, q;
-    const int line = line_;
-    std::string words = to(';');
+    const int line = in_.line();
+    std::string words = in_.to(';');
     const std::vector<std::string> parts = split(words, ' ');
     const int bytes = parts.empty() ? -1 : bytes_of_type(parts[0]);
     if (bytes < 0 || bytes == 1) refuse(line, "registers of this type are not known");
@@ -285,123 +252,9 @@ class Reader {
       name = name.substr(0, bracket);
       for (int i = 0; i < count; ++i) {
         const std::string full = bracket == std::string::npos ? name : name + std::to_string(i);
-        scopes_.back()[full] = {bytes == 0 ? out_.predicates++ : new_slot(bytes), bytes};
+        names_.add(full, {bytes == 0 ? out_.predicates++ : new_slot(bytes), bytes});
       }
     }
-  }
-
-  void read_instruction() {
-    Statement one;
-    one.line = line_;
-    one.place = place_;
-    if (s_[at_] == '@') {
-      ++at_;
-      if (s_[at_] == '!') ++at_, one.negated = true;
-      const Operand guard = operand(take_word());
-      if (guard.is != Operand::Is::reg || guard.reg.bytes != 0)
-        refuse(one.line, "a guard must be a predicate");
-      one.guard = guard.reg;
-      skip();
-    }
-    one.opcode = take_word();
-    while (s_.compare(at_, 2, "::") == 0) {  // .L1::no_allocate
-      at_ += 2;
-      one.opcode += "::" + take_word();
-    }
-    const int line = line_;
-    const std::string rest = to(';');
-    now_ = line;
-    for (const std::string& words : split_operands(rest)) one.operands.push_back(operand(words));
-    one.text = one.opcode + (rest.empty() || rest[0] == ' ' ? rest : ' ' + rest);
-    out_.statements.push_back(std::move(one));
-  }
-
-  // At commas outside of brackets and braces.
-  static std::vector<std::string> split_operands(const std::string& text) {
-    std::vector<std::string> parts(1);
-    int depth = 0;
-    for (const char c : text) {
-      if (c == '{' || c == '[') ++depth;
-      if (c == '}' || c == ']') --depth;
-      if (c == ',' && depth == 0) parts.emplace_back();
-      else if (c != ' ') parts.back() += c;
-    }
-    if (parts.size() == 1 && parts[0].empty()) parts.clear();
-    return parts;
-  }
-
-  Operand operand(const std::string& text) {
-    Operand out;
-    if (text.empty()) refuse(now_, "an operand is missing");
-    if (text == "_") return out;
-    if (text[0] == '{') {
-      out.is = Operand::Is::list;
-      for (const std::string& one : split(text.substr(1, text.size() - 2), ','))
-        out.list.push_back(operand(one));
-      return out;
-    }
-    if (text[0] == '[') return address(text.substr(1, text.size() - 2));
-    if (text[0] == '!') {
-      out = operand(text.substr(1));
-      out.negated = true;
-      return out;
-    }
-    const std::size_t bar = text.find('|');
-    if (bar != std::string::npos) {  // d|p
-      out.is = Operand::Is::list;
-      out.list = {operand(text.substr(0, bar)), operand(text.substr(bar + 1))};
-      return out;
-    }
-    if (std::isdigit(static_cast<unsigned char>(text[0])) || text[0] == '-') return number(text);
-    for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-      const auto found = scope->find(text);
-      if (found == scope->end()) continue;
-      out.is = Operand::Is::reg;
-      out.reg = found->second;
-      return out;
-    }
-    if (dynamic_.count(text)) {
-      out.is = Operand::Is::immediate;
-      out.dynamic = true;
-      return out;
-    }
-    const auto variable = variables_.find(text);
-    if (variable != variables_.end()) {
-      out.is = Operand::Is::immediate;
-      out.bits = variable->second;
-      return out;
-    }
-    out.is = Operand::Is::name;
-    out.name = text;
-    return out;
-  }
-
-  Operand number(const std::string& text) {
-    Operand out;
-    out.is = Operand::Is::immediate;
-    char* end = nullptr;
-    if (text[0] == '0' && (text[1] == 'f' || text[1] == 'F' || text[1] == 'd' || text[1] == 'D')) {
-      out.bits = std::strtoull(text.c_str() + 2, &end, 16);
-    } else if (text[0] == '-') {
-      out.bits = static_cast<std::uint64_t>(std::strtoll(text.c_str(), &end, 0));
-    } else {
-      out.bits = std::strtoull(text.c_str(), &end, 0);
-    }
-    if (*end == 'U') ++end;
-    if (*end != 0) refuse(now_, "'" + text + "' is not a number");
-    return out;
-  }
-
-  Operand address(const std::string& text) {  // base, base+4, base+-4
-    const std::size_t plus = text.find('+');
-    Operand out = operand(text.substr(0, plus));
-    if (plus != std::string::npos)
-      out.offset = static_cast<std::int64_t>(number(text.substr(plus + 1)).bits);
-    if (out.is == Operand::Is::reg && out.reg.bytes < 4) refuse(now_, "an address is too narrow");
-    if (out.is == Operand::Is::list || out.is == Operand::Is::sink)
-      refuse(now_, "'[" + text + "]' is not an address");
-    if (out.is != Operand::Is::name) out.is = Operand::Is::address;
-    return out;
   }
 
   void place_dynamic(Operand& operand) {
@@ -409,15 +262,12 @@ class Reader {
     if (operand.dynamic) operand.bits = out_.shared_bytes;
   }
 
-  const std::string& s_;
+  Scanner in_;
   const std::string& entry_;
-  std::size_t at_ = 0;
-  int line_ = 1, now_ = 1, last_line_ = 0;
+  int last_line_ = 0;
   std::uint64_t dynamic_align_ = 16;
   Place place_;
-  std::vector<std::map<std::string, Register>> scopes_;
-  std::map<std::string, std::uint64_t> variables_;
-  std::set<std::string> dynamic_;  // variables whose size the launch gives
+  Names names_;
   Text out_;
 };
 

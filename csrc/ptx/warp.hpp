@@ -8,8 +8,8 @@ namespace moesaic::ptx {
 
 struct Block;
 
-// Lanes that left the others. They go on once they are the furthest behind; with `waits`, once those
-// that their instruction needs have come to it.
+// Lanes that left the others. They go on once they are the furthest behind; with `waits`, once
+// those that their instruction needs have come to it.
 struct Split {
   std::uint32_t pc;
   Mask lanes;
