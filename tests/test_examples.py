@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -61,6 +63,17 @@ def test_dram_streams_shows_that_maps_and_queues_decide():
     assert len(shares) == 8
     assert all(0 < few <= 100 and few < many <= 100 for few, many in shares.values())
     assert shares["access-hashed"][1] > 1.2 * shares["access"][1]
+
+
+def test_own_kernel_is_built_executed_explained_and_its_lost_barrier_seen():
+    pytest.importorskip("cupy", reason="needs cupy and NVRTC: pip install 'moesaic[gpu]'")
+    plain, padded, spoilt = printed("own_kernel.py").splitlines()
+    assert plain.startswith("plain: right,")
+    assert padded.startswith("padded: right,")
+    # A column of a tile lies in one bank: 31 more wavefronts for each of 4 x 4 tiles of 32 rows.
+    assert f"{31 * 16 * 32} bank conflicts" in plain
+    assert "0 bank conflicts in 1024 wavefronts" in padded
+    assert spoilt.startswith("without its barrier: faulty, 128: own_kernel.cu:12: ")
 
 
 def test_every_example_has_a_test():
