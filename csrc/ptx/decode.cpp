@@ -26,7 +26,8 @@ Program Decoder::decode() {
     program_.text.push_back(one.text);
     program_.places.push_back(one.place);
   }
-  if (program_.code.empty() || program_.code.back().flow == Flow::next)
+  const Flow last = program_.code.empty() ? Flow::next : program_.code.back().flow;
+  if (last == Flow::next || last == Flow::barrier || program_.code.back().guard != NOTHING)
     throw std::invalid_argument("the PTX function does not end with a return");
   program_.target = text_.target;
   program_.files = text_.files;
@@ -107,7 +108,7 @@ bool Decoder::pack_or_unpack() {
     refuse("it does not divide into its parts");
   const int part = bytes / static_cast<int>(list.size());
   if (part < 2) refuse("parts of a byte are not known");
-  out_.operand[0] = packs ? written(whole, bytes) : slot(whole, bytes);
+  out_.operand[0] = packs ? result(whole, bytes) : slot(whole, bytes);
   for (std::size_t k = 0; k < list.size(); ++k)
     out_.operand[1 + k] = packs ? slot(list[k], part) : written(list[k], part);
   out_.vector = static_cast<std::uint8_t>(list.size());
@@ -133,8 +134,7 @@ void Decoder::decode_shuffle(const Parts& parts) {
   if (parts.size() != 4 || parts[1] != "sync" || !ways.count(parts[2]))
     refuse("this shuffle is not known");
   const std::vector<Operand> results = parts_of(operand(0));
-  out_.operand[0] = written(results.at(0), 4);
-  if (out_.operand[0] == NOTHING) refuse("the result needs a register");
+  out_.operand[0] = result(results[0], 4);
   for (std::size_t k = 1; k < 5; ++k) out_.operand[k] = slot(operand(k), 4);
   if (results.size() == 2) out_.operand[5] = predicate(results[1]);
   out_.immediate = static_cast<std::uint16_t>(ways.at(parts[2]));
@@ -150,7 +150,7 @@ void Decoder::decode_vote(const Parts& parts) {
   if (parts.size() != 4 || parts[1] != "sync" || !ways.count(parts[2]))
     refuse("this vote is not known");
   const Vote way = ways.at(parts[2]);
-  out_.operand[0] = way == Vote::ballot ? written(operand(0), 4) : predicate(operand(0));
+  out_.operand[0] = way == Vote::ballot ? result(operand(0), 4) : predicate(operand(0));
   out_.operand[1] = predicate(operand(1));
   out_.operand[2] = slot(operand(2), 4);
   if (out_.operand[0] == NOTHING || out_.operand[1] == NOTHING) refuse("`_` is not known here");
@@ -167,8 +167,7 @@ void Decoder::decode_match(const Parts& parts) {
     refuse("this match is not known");
   const int bytes = type_of(parts[3]).bytes;
   const std::vector<Operand> results = parts_of(operand(0));
-  out_.operand[0] = written(results.at(0), 4);
-  if (out_.operand[0] == NOTHING) refuse("`_` is not known here");
+  out_.operand[0] = result(results[0], 4);
   out_.operand[1] = slot(operand(1), bytes);
   out_.operand[2] = slot(operand(2), 4);
   if (results.size() == 2) out_.operand[3] = predicate(results[1]);
@@ -187,7 +186,7 @@ void Decoder::decode_reduce(const Parts& parts) {
   const auto way =
       parts.size() == 4 ? ways.find(parts[2] + "." + parts[3]) : ways.end();
   if (way == ways.end()) refuse("this reduction is not known");
-  out_.operand[0] = slot(operand(0), 4);
+  out_.operand[0] = result(operand(0), 4);
   out_.operand[1] = slot(operand(1), 4);
   out_.operand[2] = slot(operand(2), 4);
   out_.immediate = static_cast<std::uint16_t>(way->second);
@@ -198,7 +197,7 @@ void Decoder::decode_reduce(const Parts& parts) {
 
 void Decoder::decode_active_mask(const Parts&) {
   expect(1, 1);
-  out_.operand[0] = slot(operand(0), 4);
+  out_.operand[0] = result(operand(0), 4);
   out_.run = active_mask;
   out_.kind = Kind::exchange;
 }

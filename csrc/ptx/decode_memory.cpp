@@ -55,7 +55,7 @@ void Decoder::decode_parameter(const Parts& parts) {
                       : type.bytes == 8 ? "mov.b64"
                                         : "mov.b32";
     return take_arithmetic(how,
-                           {written(operand(0), widened ? 8 : type.bytes), parameter.slot});
+                           {result(operand(0), widened ? 8 : type.bytes), parameter.slot});
   }
   refuse("there is no such parameter");
 }
@@ -133,7 +133,7 @@ void Decoder::decode_matrices(const Parts& parts) {
   if (list.size() != count) refuse("the vector does not fit");
   set_space(parts);
   set_address(operand(1));
-  for (std::size_t k = 0; k < count; ++k) out_.operand[k] = slot(list[k], 4);
+  for (std::size_t k = 0; k < count; ++k) out_.operand[k] = result(list[k], 4);
   out_.vector = static_cast<std::uint8_t>(count);
   out_.more = has(parts, "trans");
   wait_for_members();
@@ -167,7 +167,7 @@ void Decoder::decode_multiply(const Parts& parts) {
     const std::vector<Operand> list = parts_of(operand(k));
     if (list.size() != sizes[k]) refuse("the registers do not fit the shape");
     for (std::size_t r = 0; r < list.size(); ++r)
-      out_.operand[starts[k] + r] = k ? slot(list[r], 4) : written(list[r], 4);
+      out_.operand[starts[k] + r] = k ? slot(list[r], 4) : result(list[r], 4);
   }
   out_.immediate = static_cast<std::uint16_t>(static_cast<int>(a) | static_cast<int>(b) << 8);
   out_.more = static_cast<std::uint16_t>(depth);
@@ -180,8 +180,7 @@ void Decoder::decode_multiply(const Parts& parts) {
 void Decoder::decode_cvta(const Parts& parts) {
   expect(2, 2);
   if (parts.back() != "u64") refuse("addresses have 64 bits");
-  const std::uint32_t to = written(operand(0), 8), from = slot(operand(1), 8);
-  if (to == NOTHING) refuse("the result needs a register");
+  const std::uint32_t to = result(operand(0), 8), from = slot(operand(1), 8);
   if (!has(parts, "shared")) return take_arithmetic("mov.b64", {to, from});
   take_arithmetic(has(parts, "to") ? "sub.s64" : "add.s64",
                   {to, from, constant(SHARED_WINDOW, 8)});

@@ -60,10 +60,13 @@ std::uint32_t Decoder::slot(const Operand& o, int bytes) {
   return constant(o.bits, bytes);
 }
 
-std::uint32_t Decoder::written(const Operand& o, int bytes) {
-  if (o.is == Operand::Is::sink) return NOTHING;
+std::uint32_t Decoder::result(const Operand& o, int bytes) {
   if (o.is != Operand::Is::reg) refuse("the result needs a register");
   return slot(o, bytes);
+}
+
+std::uint32_t Decoder::written(const Operand& o, int bytes) {
+  return o.is == Operand::Is::sink ? NOTHING : result(o, bytes);
 }
 
 std::uint32_t Decoder::predicate(const Operand& o) const {
@@ -73,7 +76,7 @@ std::uint32_t Decoder::predicate(const Operand& o) const {
 }
 
 std::vector<Operand> Decoder::parts_of(const Operand& o) {
-  return o.is == Operand::Is::list ? o.list : std::vector<Operand>{o};
+  return o.is == Operand::Is::list && !o.list.empty() ? o.list : std::vector<Operand>{o};
 }
 
 void Decoder::set_address(const Operand& o) {

@@ -37,7 +37,8 @@ class Decoder {
   std::uint32_t constant(std::uint64_t bits, int bytes);
   bool fits(const Operand& o, int bytes) const;
   std::uint32_t slot(const Operand& o, int bytes);
-  std::uint32_t written(const Operand& o, int bytes);
+  std::uint32_t result(const Operand& o, int bytes);   // a register
+  std::uint32_t written(const Operand& o, int bytes);  // a register, or nothing for `_`
   std::uint32_t predicate(const Operand& o) const;
   // The parts of `{a, b}`, or the operand itself.
   static std::vector<Operand> parts_of(const Operand& o);

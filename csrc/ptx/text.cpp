@@ -12,6 +12,7 @@ namespace moesaic::ptx {
 namespace {
 
 constexpr std::uint32_t MOST_SLOTS = 1u << 16;  // 8 MiB of registers a warp
+constexpr std::uint64_t MOST_SHARED = 1u << 20, MOST_LOCAL = 1u << 16;  // bytes
 
 // Bytes of a register or variable type such as `.f32`; 0 for a predicate, -1 for no type.
 int bytes_of_type(const std::string& type) {
@@ -131,6 +132,7 @@ class Reader {
     bytes = aligned(bytes, std::max<std::uint64_t>(align, element));
     names_.add_variable(bare, window + bytes);
     bytes += count * element;
+    if (bytes > (local ? MOST_LOCAL : MOST_SHARED)) refuse(line, "the variables are too large");
   }
 
   void read_function() {
@@ -244,7 +246,9 @@ class Reader {
     const int bytes = parts.empty() ? -1 : bytes_of_type(parts[0]);
     if (bytes < 0 || bytes == 1) refuse(line, "registers of this type are not known");
     for (const std::string& one : split(words.substr(parts[0].size()), ',')) {
-      std::string name = split(one, ' ').at(0);
+      const std::vector<std::string> only = split(one, ' ');
+      if (only.size() != 1) refuse(line, "registers need names with commas between them");
+      std::string name = only[0];
       const std::size_t bracket = name.find('<');
       int count = 1;
       if (bracket != std::string::npos) count = std::atoi(name.c_str() + bracket + 1);

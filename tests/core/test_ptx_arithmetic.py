@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -381,3 +383,58 @@ def test_text_that_it_does_not_know_is_refused_with_the_line(change, words):
     assert change[0] in text
     with pytest.raises(ValueError, match=words):
         PtxProgram(text.replace(*change), "k")
+
+
+PROGRAMS = [
+    program("mad.wide.s32", "s64", ["s32", "s32", "s64"]),
+    program("setp.lt.f32", "pred", ["f32", "f32"]),
+    program("bfi.b32", "b32", ["b32", "b32", "u32", "u32"]),
+]
+PIECES = [
+    "%p1", "%d", "%s0", "%a0", "_", "{%d, %d}", "[%a0]", "[%a0+-8]", "-1", "0f3F800000", "!",
+    "@%p1", ";", "{", "}", "bra ", "ret;", ".reg .b32 %x<9>;", ".shared .b8 v[64];", "%tid.x",
+    "vote.sync.ballot.b32", "0x7fffffffffffffff", "shfl.sync.bfly.b32", "bar.sync 0;", "v:",
+    ".loc 1", "ldmatrix.sync.aligned.m8n8.x1.shared.b16", "mov.b64", "cp.async.cg.shared.global",
+]  # fmt: skip
+
+
+def broken(text: str, rng: np.random.Generator) -> str:
+    """The text with a few of its tokens lost, doubled, swapped or replaced."""
+    tokens = re.findall(r"[%\w.:]+|\s+|.", text)
+    for _ in range(rng.integers(1, 4)):
+        at, other = rng.integers(0, len(tokens), 2)
+        change = rng.integers(0, 4)
+        if change == 0:
+            tokens[at] = ""
+        elif change == 1:
+            tokens[at], tokens[other] = tokens[other], tokens[at]
+        elif change == 2:
+            tokens[at] = str(rng.choice(PIECES))
+        else:
+            tokens.insert(at, tokens[other])
+    return "".join(tokens)
+
+
+@pytest.mark.parametrize("text", PROGRAMS)
+def test_broken_text_is_refused_or_runs_within_its_bounds(text):
+    rng = np.random.default_rng(5)
+    refused = 0
+    for _ in range(400):
+        arrays = [np.zeros(64, np.uint64) for _ in range(8)]
+        try:
+            found = PtxProgram(broken(text, rng), "k")
+        except ValueError:
+            refused += 1
+            continue
+        count = len(found.parameters)
+        found.run(
+            grid=(2, 1, 1),
+            threads=(48, 1, 1),
+            shared_bytes=256,
+            arrays=arrays[:count],
+            values=[(i + 1) << 40 for i in range(count)],
+            seed=0,
+            late_copies=True,
+            most_instructions=2000,
+        )
+    assert 100 < refused < 400
