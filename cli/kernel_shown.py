@@ -187,14 +187,14 @@ def show_explained(found: Explained) -> None:
         f"{found.kernel}/{found.config} on {found.arch}: what it needs",
         ("fact", "number", "evidence"),
         [
-            ("registers of a thread", resources.registers, "compiled"),
-            ("spilled bytes of a thread", resources.spilled_bytes, "compiled"),
-            ("threads of a block", made.threads, "compiled"),
-            ("shared memory of a block, KiB", f"{made.shared_bytes / 1024:g}", "compiled"),
+            ("registers of a thread", resources.registers, "measured-here"),
+            ("spilled bytes of a thread", resources.spilled_bytes, "measured-here"),
+            ("threads of a block", made.threads, "measured-here"),
+            ("shared memory of a block, KiB", f"{made.shared_bytes / 1024:g}", "measured-here"),
             *((f"blocks of an SM by {n}", count, "bound") for n, count in found.resident.items()),
             (f"occupancy, held by {verdict.limiter}", f"{verdict.occupancy:.1%}", "bound"),
         ],
-        "; ".join((*verdict.refusals, *verdict.warnings)),
+        "; ".join(("measured-here: the compiler's report", *verdict.refusals, *verdict.warnings)),
     )
     show.table(
         f"what it does to the shape '{found.shape}'",
