@@ -29,6 +29,7 @@ WORDS = (
     "and the bank conflicts of ldmatrix against those of the unharmed kernel. The first that sees "
     "it is named. A mutant that the compiler would refuse is not counted.",
 )
+NOT_SEEN = "Those that no check sees, and why: in the last column."
 
 
 def mutants(
@@ -91,6 +92,7 @@ def _sections(found: Sequence[Verdict]) -> list[Section]:
     kinds = Counter(one.mutant.fault.kind for one in found)
     seen = Counter(one.mutant.fault.kind for one in found if one.caught)
     by = Counter(one.by for one in found if one.caught)
+    unseen = tuple(_row(one) for one in found if not one.caught)
     summary = Section(
         name="summary",
         title="By kind",
@@ -104,6 +106,7 @@ def _sections(found: Sequence[Verdict]) -> list[Section]:
             Table(
                 columns=("seen by", "mutants"), rows=tuple((k, str(n)) for k, n in by.most_common())
             ),
+            *([Table(columns=COLUMNS, rows=unseen, note=NOT_SEEN)] if unseen else []),
         ),
     )
     kernels = dict.fromkeys(one.mutant.kernel for one in found)
