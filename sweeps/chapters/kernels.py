@@ -23,8 +23,8 @@ class Executed(Chapter, frozen=True, kw_only=True, tag_field="kind", tag="kernel
 
 
 COLUMNS = (
-    "configuration", "architecture", "registers", "occupancy", "held by", "launches", "verdict",
-    "worst error / bound", "bank conflicts", "sectors / least",
+    "configuration", "on", "registers", "occupancy", "held by", "launches", "verdict",
+    "error / bound", "conflicts", "sectors / least",
 )  # fmt: skip
 WORDS = (
     "Compiled by NVIDIA's compiler without a GPU; what it made was executed on the CPU, on small "
@@ -32,11 +32,11 @@ WORDS = (
 )
 NOTE = (
     "Registers: of a thread, by the assembler's report. Occupancy: by the limits of the "
-    "architecture, a bound. The rest is counted while executing. Worst error / bound: of all "
-    "outputs of all launches; above 1 is wrong. Sectors / least: 32-byte sectors of global memory "
-    "that the warps touched, over those that the launch touched, each once; no cache is modelled. "
-    "The plot counts instructions of the PTX, of which the assembler drops and joins some. Nothing "
-    "ran on a GPU, so nothing is a time."
+    "architecture, a bound. The rest is counted while executing. Error / bound: the worst of all "
+    "outputs of all launches; above 1 is wrong. Conflicts: of the banks of shared memory. "
+    "Sectors / least: 32-byte sectors of global memory that the warps touched, over those that the "
+    "launch touched, each once; no cache is modelled. The plot counts instructions of the PTX, of "
+    "which the assembler drops and joins some. Nothing ran on a GPU, so nothing is a time."
 )
 
 
@@ -59,9 +59,12 @@ def executed(chapter: Executed, seed: int) -> Section:
     checks, found = zip(*answers, strict=True)
     return _section(
         chapter,
-        (WORDS, *_meanings(found), *_summary(checks)),
+        (WORDS, *_summary(checks)),
         evidence=("simulated", "bound"),
-        tables=(Table(columns=COLUMNS, rows=tuple(map(_row, checks, found)), note=NOTE),),
+        tables=(
+            Table(columns=COLUMNS, rows=tuple(map(_row, checks, found)), note=NOTE),
+            _meanings(found),
+        ),
         figure=instructions_and_bytes([e for e in found if e.arch == chapter.arches[0]]),
         data=[_data(*answer) for answer in answers],
     )
@@ -74,9 +77,10 @@ def _section(chapter: Executed, words: tuple[str, ...], **more: Any) -> Section:
     )
 
 
-def _meanings(found: tuple[Explained, ...]) -> tuple[str, ...]:
+def _meanings(found: tuple[Explained, ...]) -> Table:
     names = dict.fromkeys(one.kernel for one in found)
-    return ("; ".join(f"{name}: {KERNELS[name].does}" for name in names) + ".",)
+    rows = tuple((name, KERNELS[name].does) for name in names)
+    return Table(columns=("kernel", "computes"), rows=rows)
 
 
 def _summary(checks: tuple[Checked, ...]) -> tuple[str, ...]:

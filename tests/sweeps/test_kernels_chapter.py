@@ -30,11 +30,12 @@ def test_every_configuration_has_a_row_with_its_verdict_and_what_it_did():
     section = executed(asked("offsets/8-experts", "combine/top2-*", arches=("sm_80", "sm_90a")), 0)
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in section.tables[0].rows]
     assert len(rows) == len(section.data) == 2 * 4
-    assert {row["architecture"] for row in rows} == {"sm_80", "sm_90a"}
+    assert {row["on"] for row in rows} == {"sm_80", "sm_90a"}
     assert all(row["verdict"] == "right" for row in rows)
-    assert all(float(row["worst error / bound"]) <= 1 for row in rows)
+    assert all(float(row["error / bound"]) <= 1 for row in rows)
     assert "8 of 8 are right, in 40 launches." in section.words
     assert section.evidence == ("simulated", "bound")
+    assert [row[0] for row in section.tables[1].rows] == ["offsets", "combine"]
     one = explain(target(kernel("offsets"), "8-experts", "sm_80"))
     assert section.data[0]["mix"] == one.counters.mix
     assert rows[0]["registers"] == str(one.build.resources.registers)
