@@ -31,7 +31,7 @@ WORDS = (
     "problems with empty experts, single rows and tails, and every number held against float64."
 )
 NOTE = (
-    "Registers: of a thread, by the assembler's report. Occupancy: by the limits of the "
+    "Registers: of a thread, by the assembler's report here. Occupancy: by the limits of the "
     "architecture, a bound. The rest is counted while executing. Error / bound: the worst of all "
     "outputs of all launches; above 1 is wrong. Conflicts: of the banks of shared memory. "
     "Sectors / least: 32-byte sectors of global memory that the warps touched, over those that the "
@@ -60,7 +60,7 @@ def executed(chapter: Executed, seed: int) -> Section:
     return _section(
         chapter,
         (WORDS, *_summary(checks)),
-        evidence=("simulated", "bound"),
+        evidence=("measured-here", "bound", "simulated"),
         tables=(
             Table(columns=COLUMNS, rows=tuple(map(_row, checks, found)), note=NOTE),
             _meanings(found),

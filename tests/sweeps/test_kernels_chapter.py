@@ -34,7 +34,7 @@ def test_every_configuration_has_a_row_with_its_verdict_and_what_it_did():
     assert all(row["verdict"] == "right" for row in rows)
     assert all(float(row["error / bound"]) <= 1 for row in rows)
     assert "8 of 8 are right, in 40 launches." in section.words
-    assert section.evidence == ("simulated", "bound")
+    assert section.evidence == ("measured-here", "bound", "simulated")
     assert [row[0] for row in section.tables[1].rows] == ["offsets", "combine"]
     one = explain(target(kernel("offsets"), "8-experts", "sm_80"))
     assert section.data[0]["mix"] == one.counters.mix
