@@ -73,7 +73,8 @@ bool wait_for_others(Warp& w, const Instruction& i) {
 
 }  // namespace
 
-Block::Block(Launch& l) : launch(l), shared(l.program.shared_bytes + l.settings.shared_bytes) {
+Block::Block(Launch& l) : launch(l), 
+      shared(l.program.shared_bytes + l.settings.shared_bytes, l.program.narrow_shared) {
   const Program& program = launch.program;
   const std::uint32_t* threads = launch.settings.threads;
   const int total = static_cast<int>(threads[0] * threads[1] * threads[2]);

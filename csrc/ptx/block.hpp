@@ -13,17 +13,21 @@ namespace moesaic::ptx {
 
 enum class Access : std::uint8_t { read, write, atomic };
 
-// Shared memory of a block, and of each 4-byte word who touched it last.
+// Shared memory of a block, and of each cell of it who touched it last. A cell is a 4-byte word, or
+// a byte where the program touches less than words.
 struct Shared {
-  // Bits of `state`: the low four say which bytes were never written.
-  static constexpr std::uint8_t UNDEFINED = 15, UNDER_WAY = 16, ATOMIC = 32;
+  static constexpr std::uint8_t UNDEFINED = 1, UNDER_WAY = 2, ATOMIC = 4;  // bits of `state`
 
-  explicit Shared(std::uint64_t size);
+  Shared(std::uint64_t size, bool by_bytes);
   void reset();
+  std::uint64_t cell(std::uint64_t address) const { return address >> shift; }
+  unsigned cells(unsigned bytes) const { return bytes >> shift; }
 
   std::uint64_t bytes;
+  int shift;
   std::vector<std::byte> memory;
   std::vector<Stamp> writer, reader;
+  std::vector<Stamp> peer;    // the last reader of the same warp as `reader`, another lane
   std::vector<Stamp> other;   // the last reader of another warp than `reader`
   std::vector<Stamp> atomic;  // counts where `state` has ATOMIC
   std::vector<std::uint8_t> state;
@@ -89,7 +93,7 @@ struct Block {
   void check_collisions(const Warp&, Mask lanes, const std::uint64_t* address, unsigned bytes);
   Mask within_shared(const Warp&, Mask lanes, const std::uint64_t* address, unsigned bytes);
   void count_wavefronts(const Warp&, Mask lanes, const std::uint64_t* address, unsigned words);
-  bool mark_word(const Clock&, std::uint64_t word, Access);
+  Stamp mark_cell(const Clock&, int lane, std::uint64_t cell, Access);
 
   std::vector<std::byte> files_;
   std::vector<Mask> masks_;

@@ -5,25 +5,37 @@ namespace moesaic::ptx {
 
 constexpr int MOST_WARPS = 32;
 
-// Who did something and when: the warp in the low 5 bits, above it the warp's own count of the
-// barriers that it has passed. Two accesses are in order if the later warp has seen, through
-// barriers, a stamp of the earlier one that is no smaller (Flanagan and Freund, FastTrack, PLDI
-// 2009: epochs).
+// Who did something and when: the lane in the low 5 bits, its warp in the next 5, above them the
+// warp's own count of the barriers that it has passed, those of the warp alone among them. Two
+// accesses are in order if the later one's warp has seen, through barriers, a stamp of the earlier
+// one that is no smaller, or if one lane made both (Flanagan and Freund, FastTrack, PLDI 2009:
+// epochs).
 using Stamp = std::uint32_t;
-constexpr Stamp LAST_STAMP = 0x7fffffff;  // compared as signed numbers
+
+constexpr Stamp EPOCH = 1u << 10;
+constexpr Stamp LAST_LANE = 31;
+
+inline int warp_of(Stamp stamp) { return static_cast<int>(stamp >> 5 & 31); }
 
 struct Clock {
-  Stamp now;
+  Stamp now;               // of lane 0
   Stamp settled;           // every stamp below lies before this warp's next step, whoever's it is
   Stamp seen[MOST_WARPS];  // by warp: its newest stamp that lies before this warp's next step
 
   void start(int warp) {
     for (Stamp& one : seen) one = 0;
-    now = (Stamp{1} << 5) | static_cast<Stamp>(warp);
-    settled = Stamp{1} << 5;
-    seen[warp] = ~Stamp{0};  // its own past is always in order
+    now = static_cast<Stamp>(warp) << 5;
+    settled = 0;
+    step();
   }
-  bool after(Stamp stamp) const { return stamp <= seen[stamp & 31]; }
+  // A barrier of the warp's own lanes.
+  void step() {
+    now += EPOCH;
+    seen[warp_of(now)] = now - 1;
+  }
+  bool after(Stamp stamp, int lane) const {
+    return stamp <= seen[warp_of(stamp)] || stamp == (now | static_cast<Stamp>(lane));
+  }
 };
 
 // A barrier: what each of these warps of a block of `count` did before it lies before what any of
@@ -32,18 +44,19 @@ template <class Each>
 void join(const Each& warps, Clock* clocks, int count) {
   Stamp all[MOST_WARPS] = {};
   for (const int w : warps)
-    for (int other = 0; other < MOST_WARPS; ++other) {
-      const Stamp known = other == w ? clocks[w].now : clocks[w].seen[other];
+    for (int other = 0; other < count; ++other) {
+      const Stamp known = other == w ? clocks[w].now | LAST_LANE : clocks[w].seen[other];
       if (known > all[other]) all[other] = known;
     }
   for (const int w : warps) {
-    for (int other = 0; other < MOST_WARPS; ++other)
-      if (other != w) clocks[w].seen[other] = all[other];
-    clocks[w].now += Stamp{1} << 5;
-    Stamp least = ~Stamp{0};
-    for (int other = 0; other < count; ++other)
-      if (clocks[w].seen[other] < least) least = clocks[w].seen[other];
-    clocks[w].settled = count == 1 ? LAST_STAMP : ((least >> 5) + 1) << 5;
+    Clock& clock = clocks[w];
+    for (int other = 0; other < count; ++other) clock.seen[other] = all[other];
+    clock.step();
+    clock.settled = clock.now;
+    for (int other = 0; other < count; ++other) {
+      const Stamp known = (clock.seen[other] / EPOCH + 1) * EPOCH;
+      if (other != w && known < clock.settled) clock.settled = known;
+    }
   }
 }
 

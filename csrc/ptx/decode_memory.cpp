@@ -34,6 +34,10 @@ void Decoder::decode_memory(const Parts& parts, const Operand& data, const Opera
   for (std::size_t k = 0; k < list.size(); ++k)
     out_.operand[k] = loads ? written(list[k], bytes) : slot(list[k], bytes);
   if (type.kind == 's') out_.immediate |= SIGNED;
+  if (type.bytes * list.size() < 4) {
+    program_.narrow_shared |= out_.space == SHARED || out_.space == GENERIC;
+    program_.narrow_global |= out_.space == GLOBAL || out_.space == GENERIC;
+  }
   out_.width = static_cast<std::uint8_t>(type.bytes);
   out_.vector = static_cast<std::uint8_t>(list.size());
   out_.more = static_cast<std::uint16_t>(bytes);

@@ -151,7 +151,10 @@ void active_mask(Warp& w, const Instruction& i, Mask lanes) {
   set_lanes(w, i.operand[0], 0, lanes, [=](int) { return lanes; });
 }
 
-void sync_warp(Warp& w, const Instruction& i, Mask lanes) { check_members(w, i.operand[0], lanes); }
+void sync_warp(Warp& w, const Instruction& i, Mask lanes) {
+  check_members(w, i.operand[0], lanes);
+  w.block->clocks[w.number].step();
+}
 
 void nothing(Warp&, const Instruction&, Mask) {}
 

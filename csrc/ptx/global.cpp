@@ -94,29 +94,32 @@ void Block::watch_global(Warp& w, Array& array, Mask lanes, const std::uint64_t*
     if (array.read || access == Access::atomic) return launch.watch(array);
     array.watched = true;
   }
-  if (array.words.empty()) array.words.resize(array.bytes / 4 + 1);
+  const int shift = launch.program.narrow_global ? 0 : 2;
+  if (array.cells.empty()) array.cells.resize((array.bytes >> shift) + 1);
   const Clock& clock = clocks[w.number];
-  const std::uint64_t now = stamp_base | clock.now;
-  const auto apart = [&](std::uint64_t stamp) {  // neither before us nor by us
-    if (stamp == 0) return false;
-    return (stamp ^ stamp_base) >> 32 || !clock.after(static_cast<Stamp>(stamp));
-  };
   each_lane(lanes, [&](int l) {
-    for (std::uint64_t k = offset[l] / 4; k <= (offset[l] + bytes - 1) / 4; ++k) {
-      Array::Word& word = array.words[k];
-      bool race = apart(word.writer);
-      if (access != Access::atomic) race = race || apart(word.atomic);
-      if (access != Access::read) race = race || apart(word.reader) || apart(word.other);
+    const std::uint64_t now = stamp_base | clock.now | static_cast<Stamp>(l);
+    const auto apart = [&](std::uint64_t stamp) {  // neither before us nor by us
+      if (stamp == 0) return false;
+      return (stamp ^ stamp_base) >> 32 || !clock.after(static_cast<Stamp>(stamp), l);
+    };
+    for (std::uint64_t k = offset[l] >> shift; k < (offset[l] + bytes) >> shift; ++k) {
+      Array::Cell& cell = array.cells[k];
+      bool race = apart(cell.writer);
+      if (access != Access::atomic) race = race || apart(cell.atomic);
+      if (access != Access::read)
+        race = race || apart(cell.reader) || apart(cell.peer) || apart(cell.other);
       if (race)
         launch.report(Wrong::race, w, l,
-                      "byte " + std::to_string(4 * k) + " of array " +
+                      "byte " + std::to_string(k << shift) + " of array " +
                           std::to_string(&array - launch.arrays.data()) +
-                          " is touched by another warp with nothing between the two accesses");
-      if (access == Access::write) word.writer = now;
-      if (access == Access::atomic) word.atomic = now;
-      if (access == Access::read) {
-        if ((word.reader & 31) != (now & 31) || (word.reader ^ now) >> 32) word.other = word.reader;
-        word.reader = now;
+                          " is touched by another thread with nothing between the two accesses");
+      if (access == Access::write) cell.writer = now;
+      if (access == Access::atomic) cell.atomic = now;
+      if (access == Access::read && cell.reader != now) {
+        ((cell.reader ^ now) >> 5 & 31 || (cell.reader ^ now) >> 32 ? cell.other : cell.peer) =
+            cell.reader;
+        cell.reader = now;
       }
     }
   });

@@ -15,12 +15,12 @@ struct Array {
   std::byte* data = nullptr;
   std::uint64_t bytes = 0;
   bool read = false, written = false;  // not counting atomics among themselves
-  bool watched = false;                // accesses are kept in `words`
+  bool watched = false;                // accesses are kept in `cells`
   std::vector<bool> sectors_read, sectors_written;  // distinct 32-byte sectors
-  struct Word {
-    std::uint64_t writer = 0, reader = 0, other = 0, atomic = 0;  // stamps of the last accesses
+  struct Cell {  // a 4-byte word, or a byte where the program touches less than words
+    std::uint64_t writer = 0, reader = 0, peer = 0, other = 0, atomic = 0;  // as of shared memory
   };
-  std::vector<Word> words;
+  std::vector<Cell> cells;
 };
 
 // What one instruction did in all warps and blocks.

@@ -99,6 +99,8 @@ struct Program {
   std::uint32_t specials[SPECIALS];  // slots
   std::uint32_t slots = 0, predicates = 0;
   std::uint32_t first_register = 0, last_register = 0;  // the slots that nothing fills at the start
+  // Whether bytes or halves of words are touched alone: races are then looked for byte by byte.
+  bool narrow_shared = false, narrow_global = false;
   std::uint64_t shared_bytes = 0;  // declared in the function or module
   std::uint64_t local_bytes = 0;   // of each thread
 };

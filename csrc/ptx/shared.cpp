@@ -34,6 +34,8 @@ unsigned wavefronts(Mask lanes, const std::uint64_t* address, unsigned words) {
   return most;
 }
 
+constexpr std::uint32_t EACH = 0x01010101;  // of four states
+
 // Four words at once.
 using Four = std::int32_t __attribute__((vector_size(16)));
 
@@ -51,25 +53,28 @@ bool any(Four mask) {
   return (halves[0] | halves[1]) != 0;
 }
 
-// The common access of 16 bytes: nothing undefined, under way or atomic, and all that others did
-// with the words lies before the last barrier that all have passed (stamps below `settled`). Notes
-// it and says so; or leaves all as it was.
+// The common access of 16 bytes: nothing undefined, under way or atomic, and all that was done with
+// the words lies before the last barrier that all have passed (stamps below `settled`). Notes it by
+// the stamp `now` and says so; or leaves all as it was.
 bool mark_four(Shared& shared, std::uint64_t word, Stamp now, Stamp settled, Access access) {
   std::uint32_t state;
   std::memcpy(&state, &shared.state[word], sizeof state);
-  if (access == Access::write) state &= ~std::uint32_t{0x0f0f0f0f};
+  if (access == Access::write) state &= ~(Shared::UNDEFINED * EACH);
   if (state) return false;
   const Four limit = Four{} + static_cast<std::int32_t>(settled);
   Four late = four(&shared.writer[word]) >= limit;
-  const Four reader = four(&shared.reader[word]), other = four(&shared.other[word]);
+  const Four reader = four(&shared.reader[word]);
+  const Four peer = four(&shared.peer[word]), other = four(&shared.other[word]);
   if (access == Access::write) {
-    late |= (reader >= limit) | (other >= limit);
+    late |= (reader >= limit) | (peer >= limit) | (other >= limit);
     if (any(late)) return false;
     put(&shared.writer[word], Four{} + static_cast<std::int32_t>(now));
   } else {
     if (any(late)) return false;
-    const Four mine = ((reader ^ static_cast<std::int32_t>(now)) & 31) == 0;
-    put(&shared.other[word], (mine & other) | (~mine & reader));
+    const Four apart = reader ^ static_cast<std::int32_t>(now);
+    const Four elsewhere = (apart & (31 << 5)) != 0, again = apart == 0;
+    put(&shared.other[word], (elsewhere & reader) | (~elsewhere & other));
+    put(&shared.peer[word], ((elsewhere | again) & peer) | (~(elsewhere | again) & reader));
     put(&shared.reader[word], Four{} + static_cast<std::int32_t>(now));
   }
   return true;
@@ -77,13 +82,17 @@ bool mark_four(Shared& shared, std::uint64_t word, Stamp now, Stamp settled, Acc
 
 }  // namespace
 
-Shared::Shared(std::uint64_t size)
-    : bytes(size), memory(size + 16), writer(size / 4 + 4), reader(size / 4 + 4),
-      other(size / 4 + 4), atomic(size / 4 + 4), state(size / 4 + 4) {}
+Shared::Shared(std::uint64_t size, bool by_bytes)
+    : bytes(size), shift(by_bytes ? 0 : 2), memory(size + 16) {
+  const std::size_t cells = static_cast<std::size_t>(cell(size)) + 4;
+  for (std::vector<Stamp>* stamps : {&writer, &reader, &peer, &other, &atomic})
+    stamps->resize(cells);
+  state.resize(cells);
+}
 
 void Shared::reset() {
   std::fill(memory.begin(), memory.end(), std::byte{0xff});  // a nan in every float format
-  for (std::vector<Stamp>* stamps : {&writer, &reader, &other, &atomic})
+  for (std::vector<Stamp>* stamps : {&writer, &reader, &peer, &other, &atomic})
     std::fill(stamps->begin(), stamps->end(), 0);
   std::fill(state.begin(), state.end(), UNDEFINED);
 }
@@ -102,24 +111,31 @@ void Block::count_wavefronts(const Warp& w, Mask lanes, const std::uint64_t* add
   }
 }
 
-// Notes an access to a word; says whether it races with one before.
-bool Block::mark_word(const Clock& clock, std::uint64_t word, Access access) {
-  bool apart = !clock.after(shared.writer[word]);
+// Notes an access to a cell; gives the stamp of one before that it races with, or 0.
+Stamp Block::mark_cell(const Clock& clock, int lane, std::uint64_t cell, Access access) {
+  const Stamp now = clock.now | static_cast<Stamp>(lane);
+  Stamp met = 0;
+  const auto meet = [&](Stamp stamp) {
+    if (!clock.after(stamp, lane)) met = stamp;
+  };
+  meet(shared.writer[cell]);
   if (access == Access::read) {
-    Stamp& reader = shared.reader[word];
-    if ((reader ^ clock.now) & 31) shared.other[word] = reader;
-    reader = clock.now;
+    Stamp& reader = shared.reader[cell];
+    if (reader != now) (warp_of(reader ^ now) ? shared.other : shared.peer)[cell] = reader;
+    reader = now;
   } else {
-    apart = apart || !clock.after(shared.reader[word]) || !clock.after(shared.other[word]);
+    meet(shared.reader[cell]);
+    meet(shared.peer[cell]);
+    meet(shared.other[cell]);
   }
-  if (access == Access::write) shared.writer[word] = clock.now;
+  if (access == Access::write) shared.writer[cell] = now;
   if (access == Access::atomic) {
-    shared.atomic[word] = clock.now;
-    shared.state[word] |= Shared::ATOMIC;
-  } else if (shared.state[word] & Shared::ATOMIC) {
-    apart = apart || !clock.after(shared.atomic[word]);
+    shared.atomic[cell] = now;
+    shared.state[cell] |= Shared::ATOMIC;
+  } else if (shared.state[cell] & Shared::ATOMIC) {
+    meet(shared.atomic[cell]);
   }
-  return apart;
+  return met;
 }
 
 Mask Block::within_shared(const Warp& w, Mask lanes, const std::uint64_t* address,
@@ -152,31 +168,31 @@ Mask Block::reach_shared(Warp& w, Mask lanes, const std::uint64_t* address, unsi
     amiss |= (address[l] & (bytes - 1)) | (address[l] | (last - address[l])) >> 63;
   if (amiss) lanes = within_shared(w, lanes, address, bytes);
   if (!lanes) return 0;
-  const unsigned words = std::max(bytes / 4, 1u);
-  count_wavefronts(w, lanes, address, words);
+  count_wavefronts(w, lanes, address, std::max(bytes / 4, 1u));
+  const bool by_fours = bytes == 16 && shared.shift == 2 && access != Access::atomic;
 
   const Clock& clock = clocks[w.number];
   Mask race = 0, under_way = 0, unknown = 0;
+  Stamp met = 0;
   each_lane(lanes, [&](int l) {
     const Mask bit = Mask{1} << l;
     to[l] = shared.memory.data() + address[l];
-    const std::uint64_t first = address[l] >> 2;
-    if (words == 4 && access != Access::atomic &&
-        mark_four(shared, first, clock.now, clock.settled, access))
-      return;
-    const auto touched = static_cast<std::uint8_t>(
-        bytes >= 4 ? 15 : ((1 << bytes) - 1) << (address[l] & 3));
-    for (std::uint64_t word = first; word < first + words; ++word) {
-      if (shared.state[word] & Shared::UNDER_WAY) under_way |= bit;
-      if (shared.state[word] & touched) unknown |= bit;
-      if (mark_word(clock, word, access)) race |= bit;
+    const std::uint64_t first = shared.cell(address[l]), end = first + shared.cells(bytes);
+    const Stamp now = clock.now | static_cast<Stamp>(l);
+    if (by_fours && mark_four(shared, first, now, clock.settled, access)) return;
+    for (std::uint64_t cell = first; cell < end; ++cell) {
+      if (shared.state[cell] & Shared::UNDER_WAY) under_way |= bit;
+      if (shared.state[cell] & Shared::UNDEFINED) unknown |= bit;
+      if (const Stamp other = mark_cell(clock, l, cell, access)) race |= bit, met = other;
     }
   });
   if (race) {
     const int lane = __builtin_ctz(race);
     launch.report(Wrong::race, w, lane,
-                  "byte " + std::to_string(address[lane]) +
-                      " of shared memory is touched by another warp with no barrier between");
+                  "byte " + std::to_string(address[lane]) + " of shared memory is touched by " +
+                      (warp_of(met) == w.number
+                           ? "another lane of the warp with no barrier of the warp between"
+                           : "another warp with no barrier between"));
   }
   if (under_way) {
     const int lane = __builtin_ctz(under_way);
@@ -190,27 +206,17 @@ Mask Block::reach_shared(Warp& w, Mask lanes, const std::uint64_t* address, unsi
 }
 
 void Block::define_shared(const std::byte* to, unsigned bytes, bool undefined) {
-  const std::size_t at = static_cast<std::size_t>(to - shared.memory.data());
-  const auto touched =
-      static_cast<std::uint8_t>(bytes >= 4 ? 15 : ((1 << bytes) - 1) << (at & 3));
-  for (std::size_t word = at / 4; word < at / 4 + std::max(bytes / 4, 1u); ++word) {
-    if (undefined) shared.state[word] |= touched;
-    else shared.state[word] &= static_cast<std::uint8_t>(~touched);
+  const std::uint64_t first = shared.cell(static_cast<std::uint64_t>(to - shared.memory.data()));
+  for (std::uint64_t cell = first; cell < first + shared.cells(bytes); ++cell) {
+    if (undefined) shared.state[cell] |= Shared::UNDEFINED;
+    else shared.state[cell] &= static_cast<std::uint8_t>(~Shared::UNDEFINED);
   }
 }
 
 void Block::copy_async(Warp& w, const Copies& issued) {
-  constexpr std::uint32_t FOUR_UNDER_WAY = Shared::UNDER_WAY * 0x01010101u;
   each_lane(issued.lanes, [&](int l) {
-    std::uint8_t* state = &shared.state[issued.to[l] / 4];
-    if (issued.bytes == 16) {
-      std::uint32_t four;
-      std::memcpy(&four, state, 4);
-      four |= FOUR_UNDER_WAY;
-      std::memcpy(state, &four, 4);
-    } else {
-      for (unsigned k = 0; k < issued.bytes / 4; ++k) state[k] |= Shared::UNDER_WAY;
-    }
+    std::uint8_t* state = &shared.state[shared.cell(issued.to[l])];
+    for (unsigned k = 0; k < shared.cells(issued.bytes); ++k) state[k] |= Shared::UNDER_WAY;
     if (!launch.settings.late_copies && issued.source_bytes[l])
       std::memcpy(shared.memory.data() + issued.to[l], issued.from[l], issued.source_bytes[l]);
   });
@@ -221,25 +227,17 @@ void Block::land(Warp& w, std::vector<Copies>& landing) {
   const Stamp now = clocks[w.number].now;
   for (const Copies& copy : landing) {
     each_lane(copy.lanes, [&](int l) {
-      const std::uint32_t place = copy.to[l], word = place / 4;
-      std::byte* to = shared.memory.data() + place;
+      std::byte* to = shared.memory.data() + copy.to[l];
       if (copy.bytes == 16 && copy.source_bytes[l] == 16) {
         std::memcpy(to, copy.from[l], 16);
       } else {
         if (copy.source_bytes[l]) std::memcpy(to, copy.from[l], copy.source_bytes[l]);
         std::memset(to + copy.source_bytes[l], 0, copy.bytes - copy.source_bytes[l]);
       }
-      if (copy.bytes == 16) {
-        put(&shared.writer[word], Four{} + static_cast<std::int32_t>(now));
-        std::uint32_t four;
-        std::memcpy(&four, &shared.state[word], 4);
-        four &= Shared::ATOMIC * 0x01010101u;
-        std::memcpy(&shared.state[word], &four, 4);
-      } else {
-        for (unsigned k = word; k < word + copy.bytes / 4; ++k) {
-          shared.writer[k] = now;
-          shared.state[k] &= Shared::ATOMIC;
-        }
+      const std::uint64_t first = shared.cell(copy.to[l]);
+      for (std::uint64_t cell = first; cell < first + shared.cells(copy.bytes); ++cell) {
+        shared.writer[cell] = now | static_cast<Stamp>(l);
+        shared.state[cell] &= Shared::ATOMIC;
       }
     });
   }

@@ -112,6 +112,20 @@ ENTRY warp_private(const float* in, float* out) {
   __syncwarp();
   out[threadIdx.x] = s[threadIdx.x ^ 31];
 }
+ENTRY warp_private_unsynced(const float* in, float* out) {
+  extern __shared__ float s[];
+  s[threadIdx.x] = in[threadIdx.x];
+  asm volatile("" ::: "memory");
+  out[threadIdx.x] = s[threadIdx.x ^ 31];
+}
+ENTRY last_reader_writes(const float* in, float* out) {
+  extern __shared__ float s[];
+  s[threadIdx.x] = in[threadIdx.x];
+  __syncwarp();
+  const float x = s[0];  // all lanes read what the last one overwrites
+  if (LANE == 31) s[0] = 7;
+  out[threadIdx.x] = x;
+}
 ENTRY pairs_meet(const float* in, float* out) {
   extern __shared__ float s[];
   const int pair = threadIdx.x / 64 + 1;
@@ -432,6 +446,14 @@ def test_what_one_warp_does_alone_needs_no_barrier(ptx):
     data, out = np.arange(128, dtype=np.float32), np.zeros(128, np.float32)
     assert launch(ptx, "warp_private", data, out, threads=128, shared=512)[0] == []
     np.testing.assert_array_equal(out, data[np.arange(128) ^ 31])
+
+
+def test_lanes_of_one_warp_need_a_barrier_of_the_warp(ptx):
+    data, out = np.arange(32, dtype=np.float32), np.zeros(32, np.float32)
+    for entry in ("warp_private_unsynced", "last_reader_writes"):
+        ((kind, _, words, *_),) = launch(ptx, entry, data, out, shared=128)[0]
+        assert kind == "race"
+        assert "another lane of the warp" in words
 
 
 def test_named_barriers_order_those_who_meet_there_only(ptx):
