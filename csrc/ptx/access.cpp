@@ -89,11 +89,24 @@ void gather_any(Warp& w, const Instruction& i, std::uint32_t slot, Mask lanes,
   }
 }
 
+template <class InMemory, class InRegister>
+void scatter(const InRegister* from, Mask lanes, std::byte* const* to, unsigned skip) {
+  each_lane(lanes, [&](int l) {
+    const auto value = static_cast<InMemory>(from[l]);
+    std::memcpy(to[l] + skip, &value, sizeof value);
+  });
+}
+
 template <class InRegister>
-void scatter(Warp& w, const Instruction& i, std::uint32_t slot, Mask lanes, std::byte* const* to,
-             unsigned skip) {
+void scatter_any(Warp& w, const Instruction& i, std::uint32_t slot, Mask lanes,
+                 std::byte* const* to, unsigned skip) {
   const InRegister* from = w.at<InRegister>(slot);
-  each_lane(lanes, [&](int l) { std::memcpy(to[l] + skip, from + l, i.width); });
+  switch (i.width) {
+    case 1: return scatter<std::uint8_t>(from, lanes, to, skip);
+    case 2: return scatter<std::uint16_t>(from, lanes, to, skip);
+    case 4: return scatter<std::uint32_t>(from, lanes, to, skip);
+    default: return scatter<std::uint64_t>(from, lanes, to, skip);
+  }
 }
 
 }  // namespace
@@ -119,9 +132,9 @@ void store(Warp& w, const Instruction& i, Mask lanes) {
   for (unsigned k = 0; k < i.vector; ++k) {
     const std::uint32_t slot = i.operand[k];
     const Mask unknown = w.undefined[slot] & reached.lanes;
-    if (i.more == 8) scatter<std::uint64_t>(w, i, slot, reached.lanes, to, k * i.width);
-    else if (i.more == 4) scatter<std::uint32_t>(w, i, slot, reached.lanes, to, k * i.width);
-    else scatter<std::uint16_t>(w, i, slot, reached.lanes, to, k * i.width);
+    if (i.more == 8) scatter_any<std::uint64_t>(w, i, slot, reached.lanes, to, k * i.width);
+    else if (i.more == 4) scatter_any<std::uint32_t>(w, i, slot, reached.lanes, to, k * i.width);
+    else scatter_any<std::uint16_t>(w, i, slot, reached.lanes, to, k * i.width);
     if (reached.shared) {
       each_lane(reached.lanes, [&](int l) {
         w.block->define_shared(to[l] + k * i.width, i.width, unknown >> l & 1);

@@ -95,7 +95,9 @@ void Block::watch_global(Warp& w, Array& array, Mask lanes, const std::uint64_t*
     array.watched = true;
   }
   const int shift = launch.program.narrow_global ? 0 : 2;
-  if (array.cells.empty()) array.cells.resize((array.bytes >> shift) + 1);
+  const std::size_t cells = (array.bytes >> shift) + 1;
+  if (array.writers.empty()) array.writers.resize(cells);
+  if (access != Access::write && array.readers.empty()) array.readers.resize(cells);
   const Clock& clock = clocks[w.number];
   each_lane(lanes, [&](int l) {
     const std::uint64_t now = stamp_base | clock.now | static_cast<Stamp>(l);
@@ -104,23 +106,25 @@ void Block::watch_global(Warp& w, Array& array, Mask lanes, const std::uint64_t*
       return (stamp ^ stamp_base) >> 32 || !clock.after(static_cast<Stamp>(stamp), l);
     };
     for (std::uint64_t k = offset[l] >> shift; k < (offset[l] + bytes) >> shift; ++k) {
-      Array::Cell& cell = array.cells[k];
-      bool race = apart(cell.writer);
-      if (access != Access::atomic) race = race || apart(cell.atomic);
-      if (access != Access::read)
-        race = race || apart(cell.reader) || apart(cell.peer) || apart(cell.other);
+      bool race = apart(array.writers[k]);
+      if (access == Access::write) array.writers[k] = now;
+      if (!array.readers.empty()) {
+        Array::Readers& cell = array.readers[k];
+        if (access != Access::atomic) race = race || apart(cell.atomic);
+        if (access != Access::read)
+          race = race || apart(cell.reader) || apart(cell.peer) || apart(cell.other);
+        if (access == Access::atomic) cell.atomic = now;
+        if (access == Access::read && cell.reader != now) {
+          const bool other_warp = (cell.reader ^ now) >> 32 || ((cell.reader ^ now) >> 5 & 31);
+          (other_warp ? cell.other : cell.peer) = cell.reader;
+          cell.reader = now;
+        }
+      }
       if (race)
         launch.report(Wrong::race, w, l,
                       "byte " + std::to_string(k << shift) + " of array " +
                           std::to_string(&array - launch.arrays.data()) +
                           " is touched by another thread with nothing between the two accesses");
-      if (access == Access::write) cell.writer = now;
-      if (access == Access::atomic) cell.atomic = now;
-      if (access == Access::read && cell.reader != now) {
-        ((cell.reader ^ now) >> 5 & 31 || (cell.reader ^ now) >> 32 ? cell.other : cell.peer) =
-            cell.reader;
-        cell.reader = now;
-      }
     }
   });
 }

@@ -15,12 +15,13 @@ struct Array {
   std::byte* data = nullptr;
   std::uint64_t bytes = 0;
   bool read = false, written = false;  // not counting atomics among themselves
-  bool watched = false;                // accesses are kept in `cells`
+  bool watched = false;  // accesses are kept, by cells as in shared memory
   std::vector<bool> sectors_read, sectors_written;  // distinct 32-byte sectors
-  struct Cell {  // a 4-byte word, or a byte where the program touches less than words
-    std::uint64_t writer = 0, reader = 0, peer = 0, other = 0, atomic = 0;  // as of shared memory
+  struct Readers {  // as of shared memory
+    std::uint64_t reader = 0, peer = 0, other = 0, atomic = 0;
   };
-  std::vector<Cell> cells;
+  std::vector<std::uint64_t> writers;  // stamps: the block, plus one, above the stamp in it
+  std::vector<Readers> readers;        // empty until something but a plain store comes
 };
 
 // What one instruction did in all warps and blocks.

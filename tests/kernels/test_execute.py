@@ -239,7 +239,7 @@ ENTRY copies(const float4* in, float4* out, int rounds, int n) {
 """
 
 
-def compiled(**macros: str) -> str:
+def compiled(**macros):
     cupy = pytest.importorskip("cupy", reason="needs cupy and NVRTC: pip install 'moesaic[gpu]'")
     nvrtc = cupy.cuda.nvrtc
     program = nvrtc.createProgram(SOURCE, "small.cu", [], [])
@@ -249,7 +249,7 @@ def compiled(**macros: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def ptx() -> str:
+def ptx():
     return compiled(WAIT='"1"')
 
 
