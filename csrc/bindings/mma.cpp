@@ -104,7 +104,10 @@ Words tiles(const std::string& a_format, const std::string& b_format, bool half_
     each([&](std::uint32_t& word, auto shift, auto row, auto n) {
       word |= c.at(i, row, n) << shift;
     });
-    mma(kind.a, kind.b, kind.k, half_sums, kind.rounding, left, right, sums, sums);
+    const std::uint32_t* const a_words[] = {left[0], left[1], left[2], left[3]};
+    const std::uint32_t* const b_words[] = {right[0], right[1]};
+    std::uint32_t* const d_words[] = {sums[0], sums[1], sums[2], sums[3]};
+    mma(kind.a, kind.b, kind.k, half_sums, kind.rounding, a_words, b_words, d_words, d_words);
     const std::uint32_t mask = half_sums ? 0xFFFF : ~0u;
     each([&](std::uint32_t& word, auto shift, auto row, auto n) {
       d.mutable_at(i, row, n) = word >> shift & mask;

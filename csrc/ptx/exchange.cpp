@@ -222,29 +222,31 @@ void multiply(Warp& w, const Instruction& i, Mask lanes) {
   const auto b_format = static_cast<Format>(i.immediate >> 8);
   const bool half_sums = i.width == 2;
   const int sums = half_sums ? 2 : 4;
-  std::uint32_t a[4][LANES], b[2][LANES], c[4][LANES];
+  const std::uint32_t *a[4], *b[2], *c[4];
+  std::uint32_t* d[4];
   Mask a_low = 0, a_high = 0, b_any = 0, c_any = 0;
   for (int r = 0; r < 4; ++r) {
     const std::uint32_t slot = i.operand[4 + r];
     if (slot == NOTHING) continue;
-    std::memcpy(a[r], w.at<std::uint32_t>(slot), sizeof a[r]);
+    a[r] = w.at<std::uint32_t>(slot);
     (r & 1 ? a_high : a_low) |= w.undefined[slot];  // rows 8..15, rows 0..7
   }
   for (int r = 0; r < 2; ++r) {
     const std::uint32_t slot = i.operand[8 + r];
     if (slot == NOTHING) continue;
-    std::memcpy(b[r], w.at<std::uint32_t>(slot), sizeof b[r]);
+    b[r] = w.at<std::uint32_t>(slot);
     b_any |= w.undefined[slot];
   }
   Mask unknown[4] = {};
   for (int r = 0; r < sums; ++r) {
     const std::uint32_t slot = i.operand[10 + r];
-    std::memcpy(c[r], w.at<std::uint32_t>(slot), sizeof c[r]);
+    c[r] = w.at<std::uint32_t>(slot);
+    d[r] = w.at<std::uint32_t>(i.operand[r]);
     unknown[r] = w.undefined[slot];
     c_any |= unknown[r];
   }
   const Rounding& rounding = w.block->launch.program.roundings[i.target];
-  mma(a_format, b_format, i.more, half_sums, rounding, a, b, c, c);
+  mma(a_format, b_format, i.more, half_sums, rounding, a, b, c, d);
   if (a_low | a_high | b_any) {
     const std::uint32_t columns = columns_of(b_any);
     for (int r = 0; r < sums; ++r) {
@@ -258,11 +260,7 @@ void multiply(Warp& w, const Instruction& i, Mask lanes) {
       }
     }
   }
-  for (int r = 0; r < sums; ++r) {
-    const std::uint32_t slot = i.operand[r];
-    std::memcpy(w.at<std::uint32_t>(slot), c[r], sizeof c[r]);
-    w.undefined[slot] = unknown[r];
-  }
+  for (int r = 0; r < sums; ++r) w.undefined[i.operand[r]] = unknown[r];
 }
 
 }  // namespace moesaic::ptx

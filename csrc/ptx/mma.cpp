@@ -1,6 +1,7 @@
 // The fast mma.sync, compiled once for each width of vectors: see mma_vectors.inc.
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "ptx/mma.hpp"
 
@@ -46,8 +47,8 @@ auto* widest() { return any::mma; }
 }  // namespace
 
 void mma(Format a, Format b, int k, bool half_sums, Rounding rounding,
-         const std::uint32_t (*a_words)[32], const std::uint32_t (*b_words)[32],
-         const std::uint32_t (*c)[32], std::uint32_t (*d)[32]) {
+         const std::uint32_t* const* a_words, const std::uint32_t* const* b_words,
+         const std::uint32_t* const* c, std::uint32_t* const* d) {
   static const auto chosen = widest();
   chosen(a, b, k, half_sums, rounding, a_words, b_words, c, d);
 }

@@ -19,11 +19,13 @@ struct Rounding {
 // std::invalid_argument where no rule is known: fp8 on others than 89 and 120.
 Rounding rounding_of(int sm, Format a);
 
-// mma.sync.m16n8kK.row.col, registers as PTX hands them out: a[register][lane]. k: all of what the
-// tensor core takes of the format (8 for tf32, 16 for 16 bits, 32 for fp8), or half of it. Sums are
-// f32 (c and d [4][32]) or f16 (two in a word, [2][32]). c and d may be the same.
-void mma(Format a, Format b, int k, bool half_sums, Rounding, const std::uint32_t (*a_words)[32],
-         const std::uint32_t (*b_words)[32], const std::uint32_t (*c)[32], std::uint32_t (*d)[32]);
+// mma.sync.m16n8kK.row.col, the lanes of each register as PTX hands them out. k: all of what the
+// tensor core takes of the format (8 for tf32, 16 for 16 bits, 32 for fp8), or half of it, and of
+// the registers of a and b. Sums are f32 (4 registers) or f16 (two in a word, 2 registers). Those
+// of d may be any of the others.
+void mma(Format a, Format b, int k, bool half_sums, Rounding, const std::uint32_t* const* a_words,
+         const std::uint32_t* const* b_words, const std::uint32_t* const* c,
+         std::uint32_t* const* d);
 
 // One element of the same, in whole numbers, as the rule reads: what `mma` is held against.
 std::uint32_t dot_plain(Format a, Format b, int k, bool half_sum, Rounding,

@@ -264,7 +264,8 @@ CASES |= {
     "bfe.s64": ("s64", ["s64", "u32", "u32"], signed_field(64)),
     "bfe.u64": ("u64", ["u64", "u32", "u32"], each(bit_field, np.uint64)),
     "bfi.b64": (
-        "b64", ["b64", "b64", "u32", "u32"], each(lambda a, b, c, d: inserted(a, b, c, d, 64), np.uint64),
+        "b64", ["b64", "b64", "u32", "u32"],
+        each(lambda a, b, c, d: inserted(a, b, c, d, 64), np.uint64),
     ),
     "mad.hi.u32": ("u32", ["u32"] * 3, each(lambda a, b, c: ((a * b >> 32) + c) % 2**32)),
     "mad.wide.u16": ("u32", ["u16", "u16", "u32"], each(lambda a, b, c: (a * b + c) % 2**32)),
