@@ -33,6 +33,7 @@ Archs = Annotated[
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="NAME=VALUE on top of the one configuration.")
 ]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the numbers and the orders.")]
 Item = TypeVar("Item")
 
 
@@ -85,7 +86,7 @@ def check(
     on: Annotated[
         Literal["cpu", "gpu"], typer.Option(help="Execute the PTX here, or the cubin on a GPU.")
     ] = "cpu",
-    seed: int = 0,
+    seed: Seed = 0,
     as_json: show.Json = False,
     out: show.Out = None,
 ) -> None:

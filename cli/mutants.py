@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Kernels = Annotated[
     list[str] | None, typer.Argument(metavar="[KERNEL]...", help="All kernels without it.")
 ]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the numbers and the orders.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write the table as Markdown (.md).")]
 
 WORDS = (
@@ -33,7 +34,7 @@ NOT_SEEN = "Those that no check sees, and why: in the last column."
 
 
 def mutants(
-    kernels: Kernels = None, seed: int = 0, as_json: show.Json = False, out: Out = None
+    kernels: Kernels = None, seed: Seed = 0, as_json: show.Json = False, out: Out = None
 ) -> None:
     """Puts faults into the kernels on purpose and says which check sees each of them.
 

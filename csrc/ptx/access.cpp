@@ -30,34 +30,31 @@ Mask addresses(Warp& w, const Instruction& i, Mask lanes, std::uint64_t* out) {
 }
 
 struct Reached {
-  Mask lanes;
-  Mask undefined = 0;
-  bool shared = false;
+  Mask lanes = 0, shared = 0, local = 0;  // those of the lanes that lie in shared or local memory
+  Mask undefined[4] = {};                 // by 4-byte word of the access
 };
 
 Reached reach(Warp& w, const Instruction& i, Mask lanes, unsigned bytes, Access access,
               std::byte** to) {
   std::uint64_t address[LANES];
   lanes = addresses(w, i, lanes, address);
-  if (!lanes) return {0};
   Block& block = *w.block;
-  std::uint8_t space = i.space;
-  if (space == GENERIC) {
-    const std::uint64_t first = address[__builtin_ctz(lanes)];
-    space = first >= LOCAL_WINDOW ? LOCAL : first >= SHARED_WINDOW ? SHARED : GLOBAL;
-    if (space == SHARED)
-      for (std::uint64_t& one : address) one -= SHARED_WINDOW;
+  if (i.strong && access == Access::read) access = Access::strong_read;
+  if (i.strong && access == Access::write) access = Access::strong_write;
+  Mask shared = i.space == SHARED ? lanes : 0, local = i.space == LOCAL ? lanes : 0;
+  if (i.space == GENERIC) {
+    each_lane(lanes, [&](int l) {
+      if (address[l] >= LOCAL_WINDOW) local |= Mask{1} << l;
+      else if (address[l] >= SHARED_WINDOW) shared |= Mask{1} << l, address[l] -= SHARED_WINDOW;
+    });
   }
-  if (i.strong && access != Access::atomic) access = Access::atomic;
-  Reached out{0};
-  if (space == GLOBAL) {
-    out.lanes = block.reach_global(w, lanes, address, bytes, access, to);
-  } else if (space == SHARED) {
-    out.lanes = block.reach_shared(w, lanes, address, bytes, access, to, &out.undefined);
-    out.shared = true;
-  } else {
-    out.lanes = block.reach_local(w, lanes, address, bytes, to);
-  }
+  Reached out;
+  const Mask global = lanes & ~shared & ~local;
+  if (global) out.lanes |= block.reach_global(w, global, address, bytes, access, to);
+  if (shared)
+    out.shared = block.reach_shared(w, shared, address, bytes, access, to, out.undefined);
+  if (local) out.local = block.reach_local(w, local, address, bytes, to, out.undefined);
+  out.lanes |= out.shared | out.local;
   return out;
 }
 
@@ -114,35 +111,37 @@ void scatter_any(Warp& w, const Instruction& i, std::uint32_t slot, Mask lanes,
 void load(Warp& w, const Instruction& i, Mask lanes) {
   std::byte* from[LANES];
   const Reached reached = reach(w, i, lanes, i.width * i.vector, Access::read, from);
-  // Where nothing could be read, the register holds nothing.
-  const Mask unknown = reached.undefined | (lanes & ~reached.lanes);
   for (unsigned k = 0; k < i.vector; ++k) {
     const std::uint32_t slot = i.operand[k];
     if (slot == NOTHING) continue;
     if (i.more == 8) gather_any<std::uint64_t>(w, i, slot, reached.lanes, from, k * i.width);
     else if (i.more == 4) gather_any<std::uint32_t>(w, i, slot, reached.lanes, from, k * i.width);
     else gather_any<std::uint16_t>(w, i, slot, reached.lanes, from, k * i.width);
-    w.written(slot, unknown, lanes);
+    // Where nothing could be read, the register holds nothing.
+    const unsigned first = k * i.width / 4, last = (k * i.width + i.width - 1) / 4;
+    w.written(slot,
+              reached.undefined[first] | reached.undefined[last] | (lanes & ~reached.lanes), lanes);
   }
 }
 
 void store(Warp& w, const Instruction& i, Mask lanes) {
   std::byte* to[LANES];
+  Block& block = *w.block;
   const Reached reached = reach(w, i, lanes, i.width * i.vector, Access::write, to);
   for (unsigned k = 0; k < i.vector; ++k) {
     const std::uint32_t slot = i.operand[k];
+    const unsigned skip = k * i.width;
     const Mask unknown = w.undefined[slot] & reached.lanes;
-    if (i.more == 8) scatter_any<std::uint64_t>(w, i, slot, reached.lanes, to, k * i.width);
-    else if (i.more == 4) scatter_any<std::uint32_t>(w, i, slot, reached.lanes, to, k * i.width);
-    else scatter_any<std::uint16_t>(w, i, slot, reached.lanes, to, k * i.width);
-    if (reached.shared) {
-      each_lane(reached.lanes, [&](int l) {
-        w.block->define_shared(to[l] + k * i.width, i.width, unknown >> l & 1);
-      });
-    } else if (unknown && i.space != LOCAL) {
-      w.block->launch.report(Wrong::uninitialised, w, __builtin_ctz(unknown),
-                             "data that nothing has written goes to global memory");
-    }
+    if (i.more == 8) scatter_any<std::uint64_t>(w, i, slot, reached.lanes, to, skip);
+    else if (i.more == 4) scatter_any<std::uint32_t>(w, i, slot, reached.lanes, to, skip);
+    else scatter_any<std::uint16_t>(w, i, slot, reached.lanes, to, skip);
+    each_lane(reached.shared,
+              [&](int l) { block.define_shared(to[l] + skip, i.width, unknown >> l & 1); });
+    each_lane(reached.local,
+              [&](int l) { block.define_local(to[l] + skip, i.width, unknown >> l & 1); });
+    if (const Mask global = unknown & ~reached.shared & ~reached.local)
+      block.launch.report(Wrong::uninitialised, w, __builtin_ctz(global),
+                          "data that nothing has written goes to global memory");
   }
 }
 
@@ -186,11 +185,11 @@ void update(Warp& w, const Instruction& i, Mask lanes, std::byte* const* at) {
 void atomic(Warp& w, const Instruction& i, Mask lanes) {
   std::byte* at[LANES];
   const Reached reached = reach(w, i, lanes, i.width, Access::atomic, at);
-  Mask unknown = w.undefined[i.operand[1]] | reached.undefined;
+  Mask unknown = w.undefined[i.operand[1]] | reached.undefined[0] | reached.undefined[1];
   if (i.operand[2] != NOTHING) unknown |= w.undefined[i.operand[2]];
   unknown &= reached.lanes;
-  if (unknown && !reached.shared)
-    w.block->launch.report(Wrong::uninitialised, w, __builtin_ctz(unknown),
+  if (const Mask global = unknown & ~reached.shared)
+    w.block->launch.report(Wrong::uninitialised, w, __builtin_ctz(global),
                            "data that nothing has written goes to global memory");
   if (i.immediate & FLOAT_VALUE) {
     if (i.width == 8) update<double>(w, i, reached.lanes, at);
@@ -202,9 +201,8 @@ void atomic(Warp& w, const Instruction& i, Mask lanes) {
     if (i.width == 8) update<std::uint64_t>(w, i, reached.lanes, at);
     else update<std::uint32_t>(w, i, reached.lanes, at);
   }
-  if (reached.shared)
-    each_lane(reached.lanes,
-              [&](int l) { w.block->define_shared(at[l], i.width, unknown >> l & 1); });
+  each_lane(reached.shared,
+            [&](int l) { w.block->define_shared(at[l], i.width, unknown >> l & 1); });
   if (i.immediate & RETURNS)
     w.written(i.operand[0], unknown | (lanes & ~reached.lanes), lanes);
 }
@@ -247,27 +245,10 @@ void copy_async(Warp& w, const Instruction& i, Mask lanes) {
   block.copy_async(w, copies);
 }
 
-void close_group(Warp& w, const Instruction&, Mask lanes) {
-  Block& block = *w.block;
-  if (lanes != w.alive)
-    block.launch.report(Wrong::absent_lanes, w, __builtin_ctz(w.alive & ~lanes),
-                        "only some lanes close a group of copies");
-  CopyGroups& groups = block.copies[w.number];
-  groups.closed.push_back(std::move(groups.open));
-  groups.open.clear();
-}
+void close_group(Warp& w, const Instruction&, Mask lanes) { w.block->close_group(w, lanes); }
 
 void wait_groups(Warp& w, const Instruction& i, Mask lanes) {
-  Block& block = *w.block;
-  if (lanes != w.alive)
-    block.launch.report(Wrong::absent_lanes, w, __builtin_ctz(w.alive & ~lanes),
-                        "only some lanes wait for their copies");
-  CopyGroups& groups = block.copies[w.number];
-  std::size_t landed = 0;
-  while (groups.closed.size() - landed > i.immediate) block.land(w, groups.closed[landed++]);
-  groups.closed.erase(groups.closed.begin(),
-                      groups.closed.begin() + static_cast<std::ptrdiff_t>(landed));
-  if (i.more) block.land(w, groups.open);  // wait_all
+  w.block->wait_groups(w, lanes, i.immediate, i.more);
 }
 
 void load_matrices(Warp& w, const Instruction& i, Mask lanes) {
@@ -279,13 +260,14 @@ void load_matrices(Warp& w, const Instruction& i, Mask lanes) {
   const Mask naming = rows == 32 ? ALL : (Mask{1} << rows) - 1;
   std::uint64_t address[LANES];
   std::byte* from[LANES];
-  Mask undefined = 0;
+  Mask undefined[4] = {};
   const Mask known = addresses(w, i, naming, address);
   if (i.space == GENERIC)
     for (std::uint64_t& one : address) one -= SHARED_WINDOW;
   const Mask reached =
-      block.reach_shared(w, known, address, 16, Access::read, from, &undefined);
-  const Mask unknown_rows = undefined | (naming & ~reached);
+      block.reach_shared(w, known, address, 16, Access::read, from, undefined);
+  const Mask unknown_rows =
+      undefined[0] | undefined[1] | undefined[2] | undefined[3] | (naming & ~reached);
   static const std::byte zeros[16] = {};
   for (int l = 0; l < rows; ++l)
     if (!(reached >> l & 1)) from[l] = const_cast<std::byte*>(zeros);

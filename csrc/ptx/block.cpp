@@ -86,6 +86,7 @@ Block::Block(Launch& l) : launch(l),
   files_.resize(count * slots * SLOT_BYTES + 64);
   masks_.resize(count * (slots + 2 * predicates));
   local.resize(count * LANES * program.local_bytes);
+  local_undefined.resize(local.size());
   void* start = files_.data();
   std::size_t room = files_.size();
   std::byte* file = static_cast<std::byte*>(std::align(64, files_.size() - 64, start, room));
@@ -135,6 +136,7 @@ Block::Block(Launch& l) : launch(l),
 void Block::start() {
   const Program& program = launch.program;
   shared.reset();
+  std::fill(local_undefined.begin(), local_undefined.end(), true);
   for (Barrier& barrier : barriers) barrier = {};
   for (Warp& w : warps) {
     clocks[w.number].start(w.number);
@@ -184,43 +186,61 @@ void Block::run(std::uint32_t x, std::uint32_t y, std::uint32_t z, std::mt19937_
 
 // Opens the barriers that all have reached; says whether there was one.
 bool Block::release() {
-  bool opened = false;
   int running = 0;
   for (const Warp& w : warps) running += !w.done;
-  for (int id = 0; id < BARRIERS; ++id) {
-    Barrier& barrier = barriers[id];
-    const int needed = barrier.expected ? barrier.expected : running;
-    if (!barrier.arrived || __builtin_popcount(barrier.arrived) < needed) continue;
-    std::vector<int> members;
-    for (Warp& w : warps)
-      if (barrier.arrived >> w.number & 1) members.push_back(w.number);
-    join(members, clocks.data(), static_cast<int>(warps.size()));
-    for (const int n : members)
-      if (warps[n].waiting == id) warps[n].waiting = -1;
-    barrier = {};
-    opened = true;
+  for (Barrier& barrier : barriers) {
+    if (!barrier.waiting || barrier.expected || barrier.arrived < running) continue;
+    open(barrier);
+    return true;
   }
-  return opened;
+  return false;
 }
 
-// bar.sync and barrier.sync: operand[0] the barrier, operand[1] threads or nothing.
-void Block::arrive(Warp& w, const Instruction& i) {
-  if (w.active != w.alive)
-    launch.report(Wrong::absent_lanes, w, __builtin_ctz(w.alive & ~w.active),
+void Block::open(Barrier& barrier) {
+  for (Warp& w : warps) {
+    if (!(barrier.waiting >> w.number & 1)) continue;
+    barrier.past.pass(clocks[w.number], static_cast<int>(warps.size()));
+    w.waiting = -1;
+  }
+  barrier = {};
+}
+
+void Block::step(Warp& w) {
+  Clock& clock = clocks[w.number];
+  clock.step();
+  if (clock.now < LAST_EPOCH) return;
+  launch.report(Wrong::hang, w, 0, "the warp has passed two million barriers and is taken to hang");
+  launch.ended = true;
+}
+
+// bar.sync, barrier.sync and bar.arrive: operand[0] the barrier, operand[1] threads or nothing.
+void Block::arrive(Warp& w, const Instruction& i, Mask lanes) {
+  if (lanes != w.alive)
+    launch.report(Wrong::absent_lanes, w, __builtin_ctz(w.alive & ~lanes),
                   "some lanes of the warp come to the barrier and others do not");
-  const int lane = __builtin_ctz(w.active);
+  const int lane = __builtin_ctz(lanes);
   const std::uint32_t id = w.at<std::uint32_t>(i.operand[0])[lane];
   if (id >= BARRIERS) {
     launch.report(Wrong::out_of_bounds, w, lane, "there are barriers 0 to 15");
     return;
   }
   Barrier& barrier = barriers[id];
-  barrier.arrived |= Mask{1} << w.number;
-  if (i.operand[1] != NOTHING)
-    barrier.expected =
-        static_cast<int>(w.at<std::uint32_t>(i.operand[1])[lane] + LANES - 1) / LANES;
-  // Whoever only arrives goes on; all the same its past lies before what the others do next.
-  if (!i.more) w.waiting = static_cast<int>(id);
+  if (i.operand[1] != NOTHING) {
+    const std::uint32_t threads = w.at<std::uint32_t>(i.operand[1])[lane];
+    if (threads % LANES || threads == 0)
+      launch.report(Wrong::misaligned, w, lane,
+                    "a barrier of " + std::to_string(threads) + " threads, which are no whole warps");
+    barrier.expected = static_cast<int>(threads / LANES);
+  }
+  ++barrier.arrived;
+  barrier.past.add(clocks[w.number], static_cast<int>(warps.size()));
+  if (i.more) {  // whoever only arrives goes on: what it does from now on is after the barrier
+    step(w);
+  } else {
+    barrier.waiting |= Mask{1} << w.number;
+    w.waiting = static_cast<int>(id);
+  }
+  if (barrier.expected && barrier.arrived >= barrier.expected) open(barrier);
 }
 
 void Block::run_warp(Warp& w) {
@@ -271,7 +291,7 @@ void Block::run_warp(Warp& w) {
       continue;
     }
     if (i.flow == Flow::barrier) {
-      if (lanes) arrive(w, i);
+      if (lanes) arrive(w, i, lanes);
       ++w.pc;
       if (w.splits) take_lowest(w);
       if (w.waiting >= 0) return;

@@ -11,7 +11,11 @@
 
 namespace moesaic::ptx {
 
-enum class Access : std::uint8_t { read, write, atomic };
+// strong: volatile, relaxed, acquire, release. Strong stores and atomics do not race with each other.
+enum class Access : std::uint8_t { read, write, atomic, strong_read, strong_write };
+inline bool reads(Access a) { return a != Access::write && a != Access::strong_write; }
+inline bool writes(Access a) { return a != Access::read && a != Access::strong_read; }
+
 
 // Shared memory of a block, and of each cell of it who touched it last. A cell is a 4-byte word, or
 // a byte where the program touches less than words.
@@ -29,7 +33,7 @@ struct Shared {
   std::vector<Stamp> writer, reader;
   std::vector<Stamp> peer;    // the last reader of the same warp as `reader`, another lane
   std::vector<Stamp> other;   // the last reader of another warp than `reader`
-  std::vector<Stamp> atomic;  // counts where `state` has ATOMIC
+  std::vector<Stamp> atomic, atomic_peer, atomic_other;  // likewise; count where `state` has ATOMIC
   std::vector<std::uint8_t> state;
 };
 
@@ -40,16 +44,19 @@ struct Copies {
   std::uint32_t to[LANES];             // in shared memory
   const std::byte* from[LANES];
   std::uint8_t source_bytes[LANES];
+  std::uint32_t group[LANES];          // of the lane's groups, once closed
 };
 
-struct CopyGroups {  // of one warp
-  std::vector<Copies> open;
-  std::vector<std::vector<Copies>> closed;
+struct CopyGroups {  // of one warp; every lane counts its own
+  std::vector<Copies> open, closed;
+  std::uint32_t count[LANES] = {};  // groups that the lane has closed
 };
 
 struct Barrier {
-  Mask arrived = 0;   // warps
+  int arrived = 0;    // warps, those that only arrive among them
+  Mask waiting = 0;   // warps
   int expected = 0;   // warps; 0: all that have not ended
+  Past past;
 };
 
 // One block at work. Its warps keep their memory from block to block.
@@ -61,17 +68,22 @@ struct Block {
   std::uint32_t number() const { return static_cast<std::uint32_t>(stamp_base >> 32) - 1; }
 
   // Marks an access and says which lanes may go on; each lane touches `bytes` at its address and
-  // gets a pointer. Those that lie outside or askew are reported and left out.
+  // gets a pointer. Those that lie outside or askew are reported and left out. undefined: the lanes
+  // for which each 4-byte word of the access holds what nothing has written, 4 masks.
   Mask reach_global(Warp&, Mask lanes, const std::uint64_t* address, unsigned bytes, Access,
                     std::byte** to);
   Mask reach_shared(Warp&, Mask lanes, const std::uint64_t* address, unsigned bytes, Access,
                     std::byte** to, Mask* undefined);
   Mask reach_local(Warp&, Mask lanes, const std::uint64_t* address, unsigned bytes,
-                   std::byte** to);
+                   std::byte** to, Mask* undefined);
   void define_shared(const std::byte* to, unsigned bytes, bool undefined);
+  void define_local(const std::byte* to, unsigned bytes, bool undefined);
   void copy_async(Warp&, const Copies&);
-  void land(Warp&, std::vector<Copies>&);
-  void arrive(Warp&, const Instruction&);
+  void close_group(Warp&, Mask lanes);
+  // Lands the lanes' copies but those of their last `pending` groups; `all`: of no group too.
+  void wait_groups(Warp&, Mask lanes, unsigned pending, bool all);
+  void arrive(Warp&, const Instruction&, Mask lanes);
+  void step(Warp&);  // past a barrier of the warp
 
   Launch& launch;
   Shared shared;
@@ -81,12 +93,15 @@ struct Block {
   std::vector<Clock> clocks;
   std::vector<CopyGroups> copies;
   std::vector<std::byte> local;  // [warp][lane][bytes]
+  std::vector<bool> local_undefined;
   Barrier barriers[BARRIERS];
 
  private:
   void start();
   void run_warp(Warp&);
   bool release();
+  void open(Barrier&);
+  void land(const Copies&, Mask lanes, Stamp now);
   void count_global(const Warp&, Array&, Mask lanes, const std::uint64_t* offset, unsigned bytes,
                     Access);
   void watch_global(Warp&, Array&, Mask lanes, const std::uint64_t* offset, unsigned bytes, Access);

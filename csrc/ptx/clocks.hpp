@@ -14,6 +14,7 @@ using Stamp = std::uint32_t;
 
 constexpr Stamp EPOCH = 1u << 10;
 constexpr Stamp LAST_LANE = 31;
+constexpr Stamp LAST_EPOCH = 0x7fffffff - 2 * EPOCH;  // stamps are compared as signed numbers too
 
 inline int warp_of(Stamp stamp) { return static_cast<int>(stamp >> 5 & 31); }
 
@@ -38,26 +39,40 @@ struct Clock {
   }
 };
 
-// A barrier: what each of these warps of a block of `count` did before it lies before what any of
-// them does after it.
-template <class Each>
-void join(const Each& warps, Clock* clocks, int count) {
-  Stamp all[MOST_WARPS] = {};
-  for (const int w : warps)
-    for (int other = 0; other < count; ++other) {
-      const Stamp known = other == w ? clocks[w].now | LAST_LANE : clocks[w].seen[other];
-      if (known > all[other]) all[other] = known;
-    }
-  for (const int w : warps) {
-    Clock& clock = clocks[w];
-    for (int other = 0; other < count; ++other) clock.seen[other] = all[other];
-    clock.step();
-    clock.settled = clock.now;
-    for (int other = 0; other < count; ++other) {
-      const Stamp known = (clock.seen[other] / EPOCH + 1) * EPOCH;
-      if (other != w && known < clock.settled) clock.settled = known;
+// What those who have come to a barrier know, their own past with it: the newest stamp of each warp.
+struct Past {
+  Stamp newest[MOST_WARPS] = {};
+
+  void add(const Clock& clock, int count) {
+    for (int warp = 0; warp < count; ++warp) {
+      const Stamp known =
+          warp == warp_of(clock.now) ? clock.now | LAST_LANE : clock.seen[warp];
+      if (known > newest[warp]) newest[warp] = known;
     }
   }
+  // It now lies before what the warp of a block of `count` does next.
+  void pass(Clock& clock, int count) const {
+    const int own = warp_of(clock.now);
+    for (int warp = 0; warp < count; ++warp)
+      if (warp != own && newest[warp] > clock.seen[warp]) clock.seen[warp] = newest[warp];
+    clock.step();
+    clock.settled = clock.now;
+    for (int warp = 0; warp < count; ++warp) {
+      const Stamp known = (clock.seen[warp] / EPOCH + 1) * EPOCH;
+      if (warp != own && known < clock.settled) clock.settled = known;
+    }
+  }
+};
+
+// Notes who did something last: `last`, and before it another lane (`peer`) and another warp, or
+// in global memory another block (`other`).
+template <class AnyStamp>
+void note(AnyStamp& last, AnyStamp& peer, AnyStamp& other, AnyStamp now) {
+  if (last == now) return;
+  const AnyStamp apart = last ^ now;
+  const bool other_block = sizeof(AnyStamp) == 8 && static_cast<std::uint64_t>(apart) >> 32;
+  (other_block || (apart >> 5 & 31) ? other : peer) = last;
+  last = now;
 }
 
 }  // namespace moesaic::ptx

@@ -98,11 +98,9 @@ void Decoder::decode_copy(const Parts& parts) {
   out_.kind = Kind::copy_async;
   if (parts[2] == "commit_group") {
     out_.run = close_group;
-    wait_for_members();
   } else if (parts[2] == "wait_group" || parts[2] == "wait_all") {
     const bool all = parts[2] == "wait_all";
     out_.run = wait_groups;
-    wait_for_members();
     out_.more = all;
     if (!all && operand(0).is != Operand::Is::immediate) refuse("a number is needed");
     out_.immediate = all ? 0 : static_cast<std::uint16_t>(operand(0).bits);

@@ -153,7 +153,7 @@ void active_mask(Warp& w, const Instruction& i, Mask lanes) {
 
 void sync_warp(Warp& w, const Instruction& i, Mask lanes) {
   check_members(w, i.operand[0], lanes);
-  w.block->clocks[w.number].step();
+  w.block->step(w);
 }
 
 void nothing(Warp&, const Instruction&, Mask) {}

@@ -67,8 +67,8 @@ void Block::count_global(const Warp& w, Array& array, Mask lanes, const std::uin
   counts.bytes += bytes * static_cast<unsigned>(__builtin_popcount(lanes));
   counts.sectors += count;
   for (unsigned k = 0; k < count; ++k) {
-    if (access != Access::write) array.sectors_read[sectors[k]] = true;
-    if (access != Access::read) array.sectors_written[sectors[k]] = true;
+    if (reads(access)) array.sectors_read[sectors[k]] = true;
+    if (writes(access)) array.sectors_written[sectors[k]] = true;
   }
   if (launch.settings.most_touches == 0) return;
   for (unsigned first = 0, end = 0; first < count; first = end) {
@@ -80,18 +80,17 @@ void Block::count_global(const Warp& w, Array& array, Mask lanes, const std::uin
     launch.trace.push_back({number(), w.pc,
                             static_cast<std::uint32_t>(&array - launch.arrays.data()), end - first,
                             sectors[first], static_cast<std::uint16_t>(w.number),
-                            access != Access::read});
+                            writes(access)});
   }
 }
 
 void Block::watch_global(Warp& w, Array& array, Mask lanes, const std::uint64_t* offset,
                          unsigned bytes, Access access) {
   if (access == Access::read) array.read = true;
-  if (access == Access::write) array.written = true;
   if (!array.watched) {
     // Nothing can meet until something is written; what was read before then was not kept.
-    if (access == Access::read) return;
-    if (array.read || access == Access::atomic) return launch.watch(array);
+    if (!writes(access)) return;
+    if (array.read || access != Access::write) return launch.watch(array);
     array.watched = true;
   }
   const int shift = launch.program.narrow_global ? 0 : 2;
@@ -108,17 +107,15 @@ void Block::watch_global(Warp& w, Array& array, Mask lanes, const std::uint64_t*
     for (std::uint64_t k = offset[l] >> shift; k < (offset[l] + bytes) >> shift; ++k) {
       bool race = apart(array.writers[k]);
       if (access == Access::write) array.writers[k] = now;
-      if (!array.readers.empty()) {
+      if (!array.readers.empty() && access != Access::strong_read) {
         Array::Readers& cell = array.readers[k];
-        if (access != Access::atomic) race = race || apart(cell.atomic);
-        if (access != Access::read)
+        const bool among_atomics = access == Access::atomic || access == Access::strong_write;
+        if (!among_atomics)
+          race = race || apart(cell.atomic) || apart(cell.atomic_peer) || apart(cell.atomic_other);
+        if (writes(access))
           race = race || apart(cell.reader) || apart(cell.peer) || apart(cell.other);
-        if (access == Access::atomic) cell.atomic = now;
-        if (access == Access::read && cell.reader != now) {
-          const bool other_warp = (cell.reader ^ now) >> 32 || ((cell.reader ^ now) >> 5 & 31);
-          (other_warp ? cell.other : cell.peer) = cell.reader;
-          cell.reader = now;
-        }
+        if (among_atomics) note(cell.atomic, cell.atomic_peer, cell.atomic_other, now);
+        if (access == Access::read) note(cell.reader, cell.peer, cell.other, now);
       }
       if (race)
         launch.report(Wrong::race, w, l,
@@ -161,7 +158,7 @@ void Block::check_collisions(const Warp& w, Mask lanes, const std::uint64_t* add
 }
 
 Mask Block::reach_local(Warp& w, Mask lanes, const std::uint64_t* address, unsigned bytes,
-                        std::byte** to) {
+                        std::byte** to, Mask* undefined) {
   const std::uint64_t size = launch.program.local_bytes;
   Mask reached = 0;
   each_lane(lanes, [&](int l) {
@@ -170,10 +167,18 @@ Mask Block::reach_local(Warp& w, Mask lanes, const std::uint64_t* address, unsig
       launch.report(Wrong::out_of_bounds, w, l, "the thread's own memory has no such place");
       return;
     }
-    to[l] = local.data() + (static_cast<std::uint64_t>(w.number) * LANES + l) * size + offset;
+    const std::uint64_t at = (static_cast<std::uint64_t>(w.number) * LANES + l) * size + offset;
+    to[l] = local.data() + at;
     reached |= Mask{1} << l;
+    for (unsigned k = 0; k < bytes; ++k)
+      if (local_undefined[at + k]) undefined[k / 4] |= Mask{1} << l;
   });
   return reached;
+}
+
+void Block::define_local(const std::byte* to, unsigned bytes, bool undefined) {
+  const auto at = static_cast<std::size_t>(to - local.data());
+  for (unsigned k = 0; k < bytes; ++k) local_undefined[at + k] = undefined;
 }
 
 }  // namespace moesaic::ptx

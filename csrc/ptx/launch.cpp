@@ -36,7 +36,7 @@ void Launch::run_blocks() {
   ended = false;
   for (Array& array : arrays) {
     const bool watched = array.watched;
-    array = {array.data, array.bytes, false, false, watched, {}, {}, {}, {}};
+    array = {array.data, array.bytes, false, watched, {}, {}, {}, {}};
     array.sectors_read.assign(array.bytes / 32 + 1, false);
     array.sectors_written.assign(array.bytes / 32 + 1, false);
   }

@@ -14,11 +14,12 @@ namespace moesaic::ptx {
 struct Array {
   std::byte* data = nullptr;
   std::uint64_t bytes = 0;
-  bool read = false, written = false;  // not counting atomics among themselves
+  bool read = false;     // by a plain load
   bool watched = false;  // accesses are kept, by cells as in shared memory
   std::vector<bool> sectors_read, sectors_written;  // distinct 32-byte sectors
   struct Readers {  // as of shared memory
-    std::uint64_t reader = 0, peer = 0, other = 0, atomic = 0;
+    std::uint64_t reader = 0, peer = 0, other = 0;
+    std::uint64_t atomic = 0, atomic_peer = 0, atomic_other = 0;
   };
   std::vector<std::uint64_t> writers;  // stamps: the block, plus one, above the stamp in it
   std::vector<Readers> readers;        // empty until something but a plain store comes

@@ -85,14 +85,16 @@ bool mark_four(Shared& shared, std::uint64_t word, Stamp now, Stamp settled, Acc
 Shared::Shared(std::uint64_t size, bool by_bytes)
     : bytes(size), shift(by_bytes ? 0 : 2), memory(size + 16) {
   const std::size_t cells = static_cast<std::size_t>(cell(size)) + 4;
-  for (std::vector<Stamp>* stamps : {&writer, &reader, &peer, &other, &atomic})
+  for (std::vector<Stamp>* stamps :
+       {&writer, &reader, &peer, &other, &atomic, &atomic_peer, &atomic_other})
     stamps->resize(cells);
   state.resize(cells);
 }
 
 void Shared::reset() {
   std::fill(memory.begin(), memory.end(), std::byte{0xff});  // a nan in every float format
-  for (std::vector<Stamp>* stamps : {&writer, &reader, &peer, &other, &atomic})
+  for (std::vector<Stamp>* stamps :
+       {&writer, &reader, &peer, &other, &atomic, &atomic_peer, &atomic_other})
     std::fill(stamps->begin(), stamps->end(), 0);
   std::fill(state.begin(), state.end(), UNDEFINED);
 }
@@ -119,21 +121,22 @@ Stamp Block::mark_cell(const Clock& clock, int lane, std::uint64_t cell, Access 
     if (!clock.after(stamp, lane)) met = stamp;
   };
   meet(shared.writer[cell]);
+  if (access == Access::strong_read) return met;
   if (access == Access::read) {
-    Stamp& reader = shared.reader[cell];
-    if (reader != now) (warp_of(reader ^ now) ? shared.other : shared.peer)[cell] = reader;
-    reader = now;
+    note(shared.reader[cell], shared.peer[cell], shared.other[cell], now);
   } else {
     meet(shared.reader[cell]);
     meet(shared.peer[cell]);
     meet(shared.other[cell]);
   }
   if (access == Access::write) shared.writer[cell] = now;
-  if (access == Access::atomic) {
-    shared.atomic[cell] = now;
+  if (access == Access::atomic || access == Access::strong_write) {
+    note(shared.atomic[cell], shared.atomic_peer[cell], shared.atomic_other[cell], now);
     shared.state[cell] |= Shared::ATOMIC;
   } else if (shared.state[cell] & Shared::ATOMIC) {
     meet(shared.atomic[cell]);
+    meet(shared.atomic_peer[cell]);
+    meet(shared.atomic_other[cell]);
   }
   return met;
 }
@@ -169,10 +172,11 @@ Mask Block::reach_shared(Warp& w, Mask lanes, const std::uint64_t* address, unsi
   if (amiss) lanes = within_shared(w, lanes, address, bytes);
   if (!lanes) return 0;
   count_wavefronts(w, lanes, address, std::max(bytes / 4, 1u));
-  const bool by_fours = bytes == 16 && shared.shift == 2 && access != Access::atomic;
+  const bool by_fours =
+      bytes == 16 && shared.shift == 2 && (access == Access::read || access == Access::write);
 
   const Clock& clock = clocks[w.number];
-  Mask race = 0, under_way = 0, unknown = 0;
+  Mask race = 0, under_way = 0;
   Stamp met = 0;
   each_lane(lanes, [&](int l) {
     const Mask bit = Mask{1} << l;
@@ -182,7 +186,8 @@ Mask Block::reach_shared(Warp& w, Mask lanes, const std::uint64_t* address, unsi
     if (by_fours && mark_four(shared, first, now, clock.settled, access)) return;
     for (std::uint64_t cell = first; cell < end; ++cell) {
       if (shared.state[cell] & Shared::UNDER_WAY) under_way |= bit;
-      if (shared.state[cell] & Shared::UNDEFINED) unknown |= bit;
+      if (undefined && shared.state[cell] & Shared::UNDEFINED)
+        undefined[((cell - first) << shared.shift) / 4] |= bit;
       if (const Stamp other = mark_cell(clock, l, cell, access)) race |= bit, met = other;
     }
   });
@@ -201,7 +206,6 @@ Mask Block::reach_shared(Warp& w, Mask lanes, const std::uint64_t* address, unsi
                       " of shared memory is touched while cp.async is still filling it");
   }
   if (access == Access::write) check_collisions(w, lanes, address, bytes);
-  if (undefined) *undefined = unknown;
   return lanes;
 }
 
@@ -223,25 +227,55 @@ void Block::copy_async(Warp& w, const Copies& issued) {
   copies[w.number].open.push_back(issued);
 }
 
-void Block::land(Warp& w, std::vector<Copies>& landing) {
-  const Stamp now = clocks[w.number].now;
-  for (const Copies& copy : landing) {
-    each_lane(copy.lanes, [&](int l) {
-      std::byte* to = shared.memory.data() + copy.to[l];
-      if (copy.bytes == 16 && copy.source_bytes[l] == 16) {
-        std::memcpy(to, copy.from[l], 16);
-      } else {
-        if (copy.source_bytes[l]) std::memcpy(to, copy.from[l], copy.source_bytes[l]);
-        std::memset(to + copy.source_bytes[l], 0, copy.bytes - copy.source_bytes[l]);
-      }
-      const std::uint64_t first = shared.cell(copy.to[l]);
-      for (std::uint64_t cell = first; cell < first + shared.cells(copy.bytes); ++cell) {
-        shared.writer[cell] = now | static_cast<Stamp>(l);
-        shared.state[cell] &= Shared::ATOMIC;
-      }
-    });
+void Block::close_group(Warp& w, Mask lanes) {
+  CopyGroups& groups = copies[w.number];
+  for (Copies& copy : groups.open) {
+    Copies closing = copy;
+    closing.lanes &= lanes;
+    copy.lanes &= ~lanes;
+    each_lane(closing.lanes, [&](int l) { closing.group[l] = groups.count[l]; });
+    if (closing.lanes) groups.closed.push_back(closing);
   }
-  landing.clear();
+  const auto none = [](const Copies& copy) { return copy.lanes == 0; };
+  groups.open.erase(std::remove_if(groups.open.begin(), groups.open.end(), none),
+                    groups.open.end());
+  each_lane(lanes, [&](int l) { ++groups.count[l]; });
+}
+
+void Block::wait_groups(Warp& w, Mask lanes, unsigned pending, bool all) {
+  CopyGroups& groups = copies[w.number];
+  const Stamp now = clocks[w.number].now;
+  for (std::vector<Copies>* list : {&groups.closed, &groups.open}) {
+    if (list == &groups.open && !all) continue;
+    for (Copies& copy : *list) {
+      Mask landing = copy.lanes & lanes;
+      if (!all)
+        each_lane(landing, [&](int l) {
+          if (copy.group[l] + pending >= groups.count[l]) landing &= ~(Mask{1} << l);
+        });
+      land(copy, landing, now);
+      copy.lanes &= ~landing;
+    }
+    const auto none = [](const Copies& copy) { return copy.lanes == 0; };
+    list->erase(std::remove_if(list->begin(), list->end(), none), list->end());
+  }
+}
+
+void Block::land(const Copies& copy, Mask lanes, Stamp now) {
+  each_lane(lanes, [&](int l) {
+    std::byte* to = shared.memory.data() + copy.to[l];
+    if (copy.bytes == 16 && copy.source_bytes[l] == 16) {
+      std::memcpy(to, copy.from[l], 16);
+    } else {
+      if (copy.source_bytes[l]) std::memcpy(to, copy.from[l], copy.source_bytes[l]);
+      std::memset(to + copy.source_bytes[l], 0, copy.bytes - copy.source_bytes[l]);
+    }
+    const std::uint64_t first = shared.cell(copy.to[l]);
+    for (std::uint64_t cell = first; cell < first + shared.cells(copy.bytes); ++cell) {
+      shared.writer[cell] = now | static_cast<Stamp>(l);
+      shared.state[cell] &= Shared::ATOMIC;
+    }
+  });
 }
 
 }  // namespace moesaic::ptx

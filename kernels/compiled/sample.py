@@ -10,8 +10,9 @@ from .targets import Target
 
 
 def covering(targets: Sequence[Target]) -> list[Target]:
-    """Targets on some of their shapes, so that each kernel is built for every architecture, and
-    every value of its parameters meets every shape that some target brings it together with.
+    """Targets on some of their shapes, so that each kernel runs on its usual shape for every
+    architecture, and every value of its parameters meets every shape that some target brings it
+    together with.
 
     Greedy: what meets most that is new goes first, of equals the first. Always the same.
     """
@@ -39,6 +40,7 @@ def _cover(sets: Sequence[set[Hashable]]) -> set[int]:
 
 
 def _meetings(target: Target, shape: str) -> Iterator[Hashable]:
-    yield target.arch
+    if shape == next(iter(target.kernel.shapes)):  # the usual one, which has work to do
+        yield target.arch
     for choice in target.config.items():
         yield choice, shape

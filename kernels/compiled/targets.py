@@ -56,8 +56,10 @@ def targets(words: Sequence[str], archs: Sequence[str]) -> list[Target]:
     for arch in archs:
         known = number(arch)
         for word in words or KERNELS:
-            name, _, pattern = word.partition("/")
+            name, slash, pattern = word.partition("/")
             kernel = kernel_called(name)
+            if slash and not pattern:
+                raise BadInput("needs a configuration after the slash, or *", value=word)
             if pattern and "*" not in pattern:
                 found.append(target(kernel, pattern, arch))
                 continue

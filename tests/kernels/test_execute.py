@@ -140,6 +140,75 @@ ENTRY pairs_stray(const float* in, float* out) {
   asm volatile("barrier.sync.aligned %0, 64;" :: "r"(pair) : "memory");
   out[threadIdx.x] = s[threadIdx.x ^ 127];
 }
+ENTRY handed_over(float* out, int late) {
+  extern __shared__ float s[];
+  if (threadIdx.x < 32) {
+    s[LANE] = LANE;
+    asm volatile("barrier.arrive 1, 64;" ::: "memory");
+    if (late) s[LANE] = 100;
+  } else {
+    asm volatile("barrier.sync 1, 64;" ::: "memory");
+    out[LANE] = s[LANE];
+  }
+}
+ENTRY too_few_meet(const float* in, float* out) {
+  extern __shared__ float s[];
+  s[threadIdx.x] = in[threadIdx.x];
+  asm volatile("barrier.sync 1, 64;" ::: "memory");
+  out[threadIdx.x] = s[threadIdx.x ^ 64];
+}
+ENTRY half_at_the_barrier(int* out) {
+  asm volatile("{ .reg .pred p; setp.lt.u32 p, %0, 16; @p bar.sync 0; }" :: "r"(LANE));
+  out[threadIdx.x] = 1;
+}
+ENTRY counted_and_read(u32* out) {
+  __shared__ u32 n;
+  if (threadIdx.x == 0) n = 0;
+  __syncthreads();
+  asm volatile("red.shared.add.u32 [%0], 1;" :: "r"((u32)__cvta_generic_to_shared(&n)) : "memory");
+  if (threadIdx.x == blockDim.x - 1) out[0] = n;
+}
+ENTRY through_its_own_array(const int* in, float* out) {
+  extern __shared__ float s[];
+  float a[8];
+  for (int i = 0; i < 8; ++i) a[in[i]] = s[i];
+  out[threadIdx.x] = a[in[threadIdx.x % 8]];
+}
+ENTRY some_copy(const float4* in, float4* out, int n) {
+  extern __shared__ float4 ring[];
+  const u32 to = (u32)__cvta_generic_to_shared(ring + threadIdx.x);
+  if (threadIdx.x < n) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" :: "r"(to), "l"(in + threadIdx.x));
+    asm volatile("cp.async.commit_group;");
+  }
+  asm volatile("cp.async.wait_group 0;" ::: "memory");
+  __syncthreads();
+  if (threadIdx.x < n) out[threadIdx.x] = ring[n - 1 - threadIdx.x];
+}
+ENTRY three_of_four(const float* in, float* out) {
+  extern __shared__ float4 v[];
+  float* mine = (float*)(v + threadIdx.x);
+  for (int i = 0; i < 3; ++i) mine[i] = in[threadIdx.x] + i;
+  asm volatile("" ::: "memory");
+  const float4 all = v[threadIdx.x];
+  out[threadIdx.x] = all.x + all.y + all.z;
+}
+ENTRY volatile_readers(const float* in, float* out) {
+  out[threadIdx.x] = *(const volatile float*)in + in[1 + 0 * threadIdx.x];
+}
+ENTRY here_and_there(const float* in, float* out) {
+  __shared__ float s[32];
+  s[LANE] = 100 + LANE;
+  __syncwarp();
+  const float* from = LANE % 2 ? s + LANE : in + LANE;
+  float x;
+  asm volatile("ld.f32 %0, [%1];" : "=f"(x) : "l"(from));
+  out[LANE] = x;
+}
+ENTRY rounded(const float* in, float* out) {
+  const float x = in[LANE];
+  out[LANE] = floorf(x) + 100 * ceilf(x) + 10000 * truncf(x) + 1000000 * rintf(x);
+}
 ENTRY never_written(float* out) {
   extern __shared__ float s[];
   if (threadIdx.x < 16) s[threadIdx.x] = 1;
@@ -463,6 +532,72 @@ def test_named_barriers_order_those_who_meet_there_only(ptx):
         np.testing.assert_array_equal(out, data[np.arange(128) ^ 63])
         faults = launch(ptx, "pairs_stray", data, out, threads=128, shared=512, seed=seed)[0]
         assert "race" in kinds(faults)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_only_arrives_hands_over_what_it_did_before_and_no_more(ptx, seed):
+    out = np.zeros(32, np.float32)
+    assert launch(ptx, "handed_over", out, 0, threads=64, shared=128, seed=seed)[0] == []
+    np.testing.assert_array_equal(out, np.arange(32))
+    assert kinds(launch(ptx, "handed_over", out, 1, threads=64, shared=128, seed=seed)[0]) == {
+        "race"
+    }
+
+
+def test_a_barrier_of_two_warps_lets_two_warps_go(ptx):
+    data, out = np.ones(128, np.float32), np.zeros(128, np.float32)
+    faults = [
+        launch(ptx, "too_few_meet", data, out, threads=128, shared=512, seed=seed)[0]
+        for seed in range(8)
+    ]
+    assert any("race" in kinds(found) for found in faults)
+    out = np.zeros(32, np.int32)
+    assert "absent lanes" in kinds(launch(ptx, "half_at_the_barrier", out)[0])
+
+
+@pytest.mark.parametrize("threads", [32, 128])
+def test_a_plain_read_after_atomics_needs_a_barrier_whoever_came_last(ptx, threads):
+    for seed in range(6):
+        found = launch(ptx, "counted_and_read", np.zeros(1, np.uint32), threads=threads, seed=seed)
+        assert kinds(found[0]) == {"race"}
+
+
+def test_a_threads_own_array_does_not_make_data_defined(ptx):
+    data, out = np.arange(8, dtype=np.int32), np.zeros(32, np.float32)
+    assert kinds(launch(ptx, "through_its_own_array", data, out, shared=32)[0]) == {"uninitialised"}
+
+
+def test_groups_of_copies_belong_to_lanes(ptx):
+    data, out = np.arange(256, dtype=np.float32), np.zeros(256, np.float32)
+    assert launch(ptx, "some_copy", data, out, 40, threads=64, shared=1024)[0] == []
+    np.testing.assert_array_equal(out[:160].reshape(40, 4), data[:160].reshape(40, 4)[::-1])
+
+
+def test_a_vector_is_undefined_element_by_element(ptx):
+    data, out = np.ones(32, np.float32), np.zeros(32, np.float32)
+    assert launch(ptx, "three_of_four", data, out, shared=512)[0] == []
+    np.testing.assert_array_equal(out, 6)
+
+
+def test_readers_that_are_volatile_are_still_readers(ptx):
+    data, out = np.arange(8, dtype=np.float32), np.zeros(64, np.float32)
+    faults, _, _, sectors = launch(ptx, "volatile_readers", data, out, threads=64)
+    assert faults == []
+    assert sectors[0] == (1, 0)
+
+
+def test_lanes_of_one_load_may_look_at_different_memories(ptx):
+    data, out = np.arange(32, dtype=np.float32), np.zeros(32, np.float32)
+    assert launch(ptx, "here_and_there", data, out)[0] == []
+    np.testing.assert_array_equal(out, np.where(np.arange(32) % 2, 100 + np.arange(32), data))
+
+
+def test_floats_are_rounded_to_whole_ones_in_four_ways(ptx):
+    data, out = np.linspace(-2, 2, 32, dtype=np.float32), np.zeros(32, np.float32)
+    assert launch(ptx, "rounded", data, out)[0] == []
+    x = data.astype(float)
+    want = np.floor(x) + 100 * np.ceil(x) + 10000 * np.trunc(x) + 1000000 * np.rint(x)
+    np.testing.assert_array_equal(out, want)
 
 
 def test_what_nothing_has_written_must_not_be_used(ptx):

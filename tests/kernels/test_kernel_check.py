@@ -153,7 +153,8 @@ def test_the_sample_meets_every_choice_and_is_always_the_same():
     assert [str(one) for one in covering(everything)] == [str(one) for one in sample]
     for kernel in KERNELS.values():
         mine = [one for one in sample if one.kernel.name == kernel.name]
-        assert {one.arch for one in mine} == set(TARGETS)
+        usual = next(iter(kernel.shapes))
+        assert {one.arch for one in mine if usual in one.shapes} == set(TARGETS)
         for parameter in kernel.parameters:
             wanted = {
                 (config[parameter], shape)
