@@ -87,9 +87,19 @@ on = "a100-80gb-sxm"
 """
 
 
+@pytest.fixture(scope="session")
+def written_study(pytestconfig):
+    """written_study(folder): a file there with a study of five cheap chapters."""
+
+    def write(folder):
+        path = folder / "study.toml"
+        path.write_text(STUDY.replace("DATA", str(pytestconfig.rootpath / "examples" / "data")))
+        return path
+
+    return write
+
+
 @pytest.fixture
-def study(tmp_path, request):
+def study(tmp_path, written_study):
     """A file with a study of five cheap chapters."""
-    path = tmp_path / "study.toml"
-    path.write_text(STUDY.replace("DATA", str(request.config.rootpath / "examples" / "data")))
-    return path
+    return written_study(tmp_path)

@@ -25,9 +25,15 @@ def test_the_shipped_study_parses_and_uses_every_kind_of_chapter():
     assert {type(chapter) for chapter in study.chapter} == set(CHAPTERS)
 
 
-def test_a_small_study_runs_end_to_end(study, tmp_path):
-    told: list[str] = []
-    page = run(study, tmp_path / "out", told.append)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, written_study):
+    """The page of the small study, and the lines that it told while it ran."""
+    folder, told = tmp_path_factory.mktemp("small"), []
+    return run(written_study(folder), folder / "out", told.append), told
+
+
+def test_a_small_study_runs_end_to_end(made):
+    page, told = made
     names = ["machines", "roof", "timeline", "loads", "gemm"]
     files = {path.name for path in page.parent.iterdir()}
     assert files == {
@@ -51,11 +57,10 @@ def test_a_small_study_runs_end_to_end(study, tmp_path):
     assert data["gemm"][0]["band"] == "all"
 
 
-def test_the_same_seed_gives_the_same_bytes(study, tmp_path):
-    for name in ("a", "b"):
-        run(study, tmp_path / name)
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+def test_the_same_seed_gives_the_same_bytes(made, study, tmp_path):
+    run(study, tmp_path / "again")
+    for path in made[0].parent.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
 
 def test_the_placement_file_is_what_an_engine_loads(study, tmp_path):
