@@ -154,8 +154,8 @@ def test_skewed_loads_order_the_table_better_than_even_ones(h100):
         ("constant", (57.2, 56.9, 49.1, 68.7), (64.2, 64.1, 50.8, 75.6)),
     ],
 )
-def test_the_baseline_on_the_shipped_table(model, mape, median):
-    rows = compare("moe", "h100-sxm", model).by_band()
+def test_the_baseline_on_the_shipped_table(h100, model, mape, median):
+    rows = (h100 if model == h100.model else compare("moe", "h100-sxm", model)).by_band()
     assert [100 * row.mape for row in rows] == pytest.approx(mape, abs=0.1)
     assert [100 * row.median_ape for row in rows] == pytest.approx(median, abs=0.1)
 
