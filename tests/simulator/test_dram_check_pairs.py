@@ -213,7 +213,7 @@ class Slow:
                 self.put("refresh mean", (k + 9) * every - tick)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(records())
 def test_one_pass_counts_what_all_pairs_count(record):
     name, refresh, commands = record

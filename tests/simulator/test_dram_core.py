@@ -199,7 +199,7 @@ def same(one, other):
             np.testing.assert_array_equal(ours, theirs, name)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(cases())
 def test_skipping_equals_looking_at_every_tick(case):
     config, controller, asked = case
@@ -215,7 +215,7 @@ def test_long_regular_streams_are_not_cut_short(name, policy):
     """What repeats invites to be skipped: a stream, tiles of three experts in turn, a copy."""
     config = memory(name)
     size, half = config.organisation.access_bytes, config.capacity_bytes // 2
-    line = np.arange(4000)
+    line = np.arange(2000)
     tiles = line % 32 + line // 96 * 32 + line // 32 % 3 * (half // size // 2)
     copied = line // 2 * size + line % 2 * half
     for address, write in ((line * size, False), (tiles * size, False), (copied, line % 2 == 1)):
@@ -227,7 +227,7 @@ def test_long_regular_streams_are_not_cut_short(name, policy):
             same(simulate(config, controller, asked), ticked)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(cases(), st.sampled_from([2, 4]))
 def test_channels_side_by_side_do_what_one_after_the_other_do(case, threads):
     config, controller, asked = case
@@ -235,7 +235,7 @@ def test_channels_side_by_side_do_what_one_after_the_other_do(case, threads):
     same(one, simulate(config, controller, asked, record=True, threads=threads))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(cases())
 def test_every_request_is_served_once_and_in_time(case):
     config, controller, asked = case

@@ -65,8 +65,8 @@ def test_energy_of_a_stream_is_a_read_and_its_part_of_an_activate():
 
 @pytest.mark.parametrize("readers", [1, 3, 16])
 def test_the_rate_has_settled(readers):
-    bases = np.arange(16, dtype=np.uint64) * np.uint64(2**22 + 1024 * 37)
-    runs = Runs.of(bases, 2**22, readers=readers)
+    bases = np.arange(16, dtype=np.uint64) * np.uint64(2**21 + 1024 * 37)
+    runs = Runs.of(bases, 2**21, readers=readers)
     found = sampled(SIXTEEN, Controller(), runs)
     whole = module._once(SIXTEEN, Controller(), runs.tiles())
     assert found.moved <= module.MOVES
@@ -122,6 +122,10 @@ def test_hashing_spreads_aligned_experts_over_banks():
         Controller(),
         {"small": (SMALL, 16)},
         Cells(queues=(32,), layouts=("contiguous",)),
+        {
+            name: maps_of(SIXTEEN)[name]
+            for name in ("line", "line-hashed", "access", "access-hashed")
+        },
     )
     share = {row.map: row.share_of_peak for row in rows}
     assert share["line-hashed"] > 2 * share["line"]

@@ -27,8 +27,8 @@ NEVER_MET = {"DDR4": 2, "DDR5": 6, "LPDDR5": 6, "GDDR6": 6, "HBM2": 6, "HBM3": 6
 
 @pytest.mark.parametrize("standard", STANDARDS)
 def test_a_rule_one_cycle_short_is_seen(standard):
-    """Every eleventh rule, from another one on in each standard: over the standards all kinds."""
-    some = slice(STANDARDS.index(standard), None, 11)
+    """Every seventeenth rule, from another one on in each standard; the slow test has them all."""
+    some = slice(STANDARDS.index(standard), None, 17)
     missed = [rule for rule, found in bench.mutations(standard, some) if not found]
     assert missed == []
 

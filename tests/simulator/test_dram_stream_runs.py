@@ -68,7 +68,7 @@ def totals(run):
     return run.cycles, run.counts, run.largest_refresh_gap_cycles
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(streams())
 def test_a_stream_is_served_as_its_requests_one_by_one_are(stream):
     config, controller, tiles = stream
@@ -83,11 +83,11 @@ def test_a_stream_is_served_as_its_requests_one_by_one_are(stream):
 def test_a_long_stream_is_mostly_remembered_and_the_same(scheduler, refresh):
     config = dram_config("hbm3_6400_4Gb_16ch2pc")
     controller = Controller(scheduler=scheduler, refresh=refresh)
-    tiles = round_robin(config, 1, 1 << 20, 64 << 20, seed=1)
+    tiles = round_robin(config, 1, 1 << 20, 32 << 20, seed=1)
     run = simulate_stream(config, controller, tiles)
     assert run.remembered > 0.7 * run.segments
     assert totals(run) == totals(simulate_stream(config, controller, tiles, remember=False))
-    assert run.bytes == 64 << 20
+    assert run.bytes == 32 << 20
     assert totals(run) == totals(simulate_stream(config, controller, tiles, threads=2))
 
 
