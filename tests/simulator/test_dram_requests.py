@@ -54,12 +54,14 @@ def test_a_line_is_a_cycle_a_letter_and_a_hexadecimal_address(tmp_path):
 
 
 LINES = st.one_of(
-    st.from_regex(r"\A[0-9]{1,3} [RW] [0-9a-f]{1,5}\Z"),
+    st.builds(
+        "{} {} {:x}".format, st.integers(0, 999), st.sampled_from("RW"), st.integers(0, 9999)
+    ),
     st.text("0123 RWrwxafg\t-", max_size=12),
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(LINES, min_size=1, max_size=5))
 def test_the_fast_reader_takes_what_the_grammar_takes(tmp_path_factory, lines):
     file = tmp_path_factory.mktemp("lines") / "a.trace"

@@ -268,6 +268,10 @@ def test_a_damaged_config_is_a_model_or_one_sentence(tmp_path_factory, text, dat
         assert isinstance(read_config(path).experts, Experts)
 
 
+# A table of all characters would be made first, for seconds.
+WORDS = st.text("a9_. \x00é\u2028", max_size=4)
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.dictionaries(
@@ -276,9 +280,9 @@ def test_a_damaged_config_is_a_model_or_one_sentence(tmp_path_factory, text, dat
                                 "attn_layer_period", "expert_layer_period", "mlp_only_layers",
                                 "max_window_layers", "num_shared_experts", "attn_type_list"})),
         st.recursive(
-            st.none() | st.booleans() | st.integers(-9, 10**12) | st.floats() | st.text(max_size=4),
+            st.none() | st.booleans() | st.integers(-9, 10**12) | st.floats() | WORDS,
             lambda inner: st.lists(inner, max_size=5)
-            | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+            | st.dictionaries(WORDS, inner, max_size=3),
             max_leaves=6,
         ),
     )
