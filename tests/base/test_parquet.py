@@ -60,7 +60,7 @@ def test_a_missing_file_is_refused(tmp_path):
         parquet.read(tmp_path / "none.parquet", {"n": "int"})
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_file_gives_columns_or_one_sentence(file, data):
     whole = bytearray(file.read_bytes())

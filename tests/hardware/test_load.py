@@ -129,7 +129,7 @@ def test_depth_and_digits_without_end_are_refused(write):
 
 @pytest.mark.parametrize("text", [GPU, PIM, LINK, SYSTEM], ids=["gpu", "pim", "link", "system"])
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_bytes_changed_at_random_give_a_spec_or_a_fault(tmp_path, text, data):

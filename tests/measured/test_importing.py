@@ -204,7 +204,7 @@ def test_a_parquet_file_of_other_columns_is_refused(tmp_path):
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data(), packed=st.booleans())
 def test_bytes_changed_at_random_give_a_table_or_a_fault(write, data, packed):
@@ -222,7 +222,7 @@ def test_bytes_changed_at_random_give_a_table_or_a_fault(write, data, packed):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_a_parquet_file_changed_at_random_gives_a_table_or_a_fault(write, tmp_path, data):

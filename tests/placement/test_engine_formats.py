@@ -52,7 +52,7 @@ def by_rank(placed: ExpertMap) -> np.ndarray:
 
 @pytest.mark.parametrize("name", formats.FORMATS)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_every_format_gives_back_the_map(tmp_path_factory, name, data):
     placed = data.draw(maps(alike=name == "vllm-ranks"))
     path = tmp_path_factory.getbasetemp() / f"round-{name}{ENDINGS[name]}"
@@ -376,7 +376,7 @@ def _samples() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", _samples())
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_damaged_files_give_a_map_or_a_sentence(tmp_path_factory, name, data):
     damaged = bytearray(_samples()[name])
     if data.draw(st.booleans()):

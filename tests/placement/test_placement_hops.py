@@ -141,7 +141,7 @@ def test_no_map_beats_a_bound(seed, shape):
         ranks_per_node=2 if ranks == 4 else None,
         node_cost=3.0 if ranks == 4 else 1.0,
     )
-    for seconds in (0.0, 1.0):
+    for seconds in (0.0, 0.2):
         assert bound_hops(problem, seconds).bound <= hop_cost(placed, problem) * (1 + 1e-9)
 
 

@@ -54,7 +54,7 @@ def test_the_budget_is_kept_and_more_moves_are_never_worse(seed, budget, per_ran
 
 
 @given(seeds, st.booleans(), st.sampled_from([1.0, 1.05, 1.3]))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_the_compiled_steps_equal_the_plain_ones_bit_by_bit(seed, priced, target):
     rng = np.random.default_rng(seed)
     loads = rng.lognormal(3, 1, (2, 8))
@@ -72,7 +72,7 @@ def test_the_compiled_steps_equal_the_plain_ones_bit_by_bit(seed, priced, target
 
 
 @given(seeds, st.integers(0, 3))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 def test_no_map_needs_fewer_moves_than_the_bound_says(seed, spare):
     # Every map of 4 experts on 2 ranks of 2 to 3 slots, by trying all pairs of sets.
     per_rank = 2 + spare // 2

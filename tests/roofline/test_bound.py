@@ -16,7 +16,7 @@ from moesaic.roofline import Efficiency, bound, operators
 from moesaic.workload import ExpertMap, Parallel, load, make_step
 
 ANY = settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # they hold no state
 )

@@ -118,7 +118,7 @@ def test_a_slow_host_hides_the_device():
     assert seconds(large, slow)[0] == seconds(large)[0]
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(st.data(), SHAPES)
 def test_no_constants_beat_the_roofline(data, shape):
     constants = drawn_constants(data.draw)
@@ -133,7 +133,7 @@ def test_no_constants_beat_the_roofline(data, shape):
     "name",
     ["bandwidth_bytes_per_s", "peak_flops_per_s", "cache_bytes", "cache_port_bytes_per_s"],
 )
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data(), shape=SHAPES, factor=st.floats(1, 8))
 def test_a_better_machine_is_never_slower(name, data, shape, factor):
     constants = drawn_constants(data.draw)
@@ -143,7 +143,7 @@ def test_a_better_machine_is_never_slower(name, data, shape, factor):
     assert seconds(gemm, constants, better)[0] <= seconds(gemm, constants)[0] * (1 + 1e-9)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(data=st.data(), n=SIZES, k=st.integers(1, 256), m=SIZES, more=SIZES)
 def test_more_rows_are_never_faster_where_no_sum_is_split(data, n, k, m, more):
     constants = msgspec.structs.replace(drawn_constants(data.draw), tiling="fastest")
@@ -151,7 +151,7 @@ def test_more_rows_are_never_faster_where_no_sum_is_split(data, n, k, m, more):
     assert more_s >= fewer_s * (1 - 1e-9)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(data=st.data(), shape=SHAPES, more=SIZES)
 def test_longer_sums_are_never_faster(data, shape, more):
     constants = drawn_constants(data.draw)
@@ -160,7 +160,7 @@ def test_longer_sums_are_never_faster(data, shape, more):
     assert long_s >= short_s * (1 - 1e-9)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.data(), st.lists(SHAPES, min_size=1, max_size=8))
 def test_many_calls_are_priced_like_each_alone(data, shapes):
     constants = drawn_constants(data.draw)

@@ -31,7 +31,7 @@ LOADS = st.fixed_dictionaries(
         "prefill": st.sampled_from([0, 64, 777]),
     }
 )
-FEW = settings(max_examples=20, deadline=None)
+FEW = settings(max_examples=12, deadline=None)
 
 
 def run(place, asked):

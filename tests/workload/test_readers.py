@@ -317,7 +317,7 @@ def test_each_sample_is_valid_as_it_stands(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_damaged_file_is_routing_or_one_sentence(tmp_path_factory, name, data):
     path = tmp_path_factory.getbasetemp() / f"damaged-{name}"
@@ -325,7 +325,7 @@ def test_a_damaged_file_is_routing_or_one_sentence(tmp_path_factory, name, data)
     attempt(path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_damaged_parquet_is_routing_or_one_sentence(tmp_path_factory, parquet_sample, data):
     path = tmp_path_factory.getbasetemp() / "damaged.parquet"
