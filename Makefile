@@ -6,10 +6,16 @@ BIN := $(VENV)/bin
 comma := ,
 # Kernels are compiled and disassembled where NVIDIA's wheels exist: Linux on x86-64.
 EXTRAS := [accuracy$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(comma)gpu$(comma)sass,)]
+# pip would compile all that it installs, half a minute's work for what is mostly never imported:
+# Python compiles what is, and must be let keep it.
+PIP := $(BIN)/pip install --quiet --no-compile
+export PYTHONDONTWRITEBYTECODE :=
+# A file's tests share what was made for them: they run on one worker, in the order of the files.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 CORE := CMakeLists.txt pyproject.toml $(wildcard csrc/*/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check bench accuracy gpu dev docs wheel clean
+.PHONY: help run test test-all check mypy pyright bench accuracy gpu dev docs wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,15 +24,20 @@ run: $(VENV)/.core  ## the main job on real input; writes report/index.html
 	$(BIN)/moesaic run examples/first_light.toml --out report
 
 test: $(VENV)/.core  ## the tests, under ten minutes on two cores
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/.core  ## every test, and the C++ core under sanitizers
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 	CXX=$${CXX:-c++} bash csrc/sanitize.sh
 
 check: $(VENV)/.dev  ## ruff, mypy --strict, pyright
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory --jobs 2 mypy pyright
+
+mypy: $(VENV)/.dev
 	$(BIN)/mypy
+
+pyright: $(VENV)/.dev
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
 accuracy: $(VENV)/.core  ## every model against every recorded table; writes docs/accuracy.md and README's table
@@ -42,7 +53,7 @@ dev: $(VENV)/.dev  ## everything a developer needs, with the hooks
 	$(BIN)/pre-commit install
 
 docs: $(VENV)/.dev  ## the documentation site
-	$(BIN)/pip install --quiet --group docs
+	$(PIP) --group docs
 	$(BIN)/sphinx-build --quiet -W --keep-going docs docs/_build
 
 wheel: $(VENV)/.core
@@ -57,16 +68,16 @@ $(VENV)/.packages: pyproject.toml
 	@command -v $${CXX:-c++} >/dev/null \
 	  || { echo "A C++17 compiler is needed: install g++ (or set CXX=...)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is needed: install python3-venv"; exit 1; }
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --group build --group test
+	$(PIP) --upgrade pip
+	$(PIP) --group build --group test
 	@touch $@
 
 # The link lets type checkers follow the name that the installed package bears.
 $(VENV)/.core: $(VENV)/.packages $(CORE)
-	$(BIN)/pip install --quiet --no-build-isolation --editable '.$(EXTRAS)'
+	$(PIP) --no-build-isolation --editable '.$(EXTRAS)'
 	@mkdir -p .types && ln -sfn .. .types/moesaic
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(BIN)/pip install --quiet --group dev
+	$(PIP) --group dev
 	@touch $@

@@ -15,7 +15,6 @@ from moesaic.roofline.points import RESOURCES, points
 from moesaic.roofline.setups import Setup, regular
 from moesaic.workload import Parallel, load, make_step
 
-pytestmark = pytest.mark.xdist_group("numba")
 SYSTEMS = ("dgx-h100", "eight-node-h100", "attacc-2x8", "gb200-nvl72", "mi300x-8", "grace")
 
 
@@ -53,7 +52,7 @@ LOADS = st.fixed_dictionaries(
 ).filter(lambda asked: asked["batch"] or asked["prefill"])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(setups(), LOADS)
 def test_points_equal_operators_followed_by_bound(setup, asked):
     step = make_step(setup.model, **asked)

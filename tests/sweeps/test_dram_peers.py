@@ -16,8 +16,6 @@ ONE = "hbm2_2000_4Gb_1pc"
 LIMIT = 0.005
 """What is asked of ours in Ramulator's policy; what is found is no difference at all."""
 
-pytestmark = pytest.mark.xdist_group("dram-peers")
-
 
 @pytest.fixture(scope="module")
 def rows():
