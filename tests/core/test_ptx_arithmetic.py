@@ -213,7 +213,7 @@ def permuted(a, b, selector):
     return out
 
 
-def each(f, kind=np.uint32):
+def each(f, kind: Any = np.uint32):
     return lambda *a: np.array([f(*map(int, x)) for x in zip(*a, strict=True)], np.uint64).astype(
         kind
     )

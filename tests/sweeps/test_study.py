@@ -28,7 +28,8 @@ def test_the_shipped_study_parses_and_uses_every_kind_of_chapter():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, written_study):
     """The page of the small study, and the lines that it told while it ran."""
-    folder, told = tmp_path_factory.mktemp("small"), []
+    folder = tmp_path_factory.mktemp("small")
+    told: list[str] = []
     return run(written_study(folder), folder / "out", told.append), told
 
 
