@@ -32,7 +32,8 @@ test-all: $(VENV)/.core  ## every test, and the C++ core under sanitizers
 
 check: $(VENV)/.dev  ## ruff, mypy --strict, pyright
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(MAKE) --no-print-directory --jobs 2 mypy pyright
+	@# The core is compiled meanwhile, for the tests that mostly follow.
+	$(MAKE) --no-print-directory --jobs 3 mypy pyright $(VENV)/.core
 
 mypy: $(VENV)/.dev
 	$(BIN)/mypy
@@ -49,10 +50,10 @@ bench: $(VENV)/.core  ## ratios against peers and limits; writes docs/benchmarks
 gpu: $(VENV)/.core  ## on a machine with a GPU: every kernel's numbers and times; writes report/gpu.json
 	$(BIN)/moesaic kernel check --on gpu --all --out report/gpu.json
 
-dev: $(VENV)/.dev  ## everything a developer needs, with the hooks
+dev: $(VENV)/.core $(VENV)/.dev  ## everything a developer needs, with the hooks
 	$(BIN)/pre-commit install
 
-docs: $(VENV)/.dev  ## the documentation site
+docs: $(VENV)/.core $(VENV)/.dev  ## the documentation site
 	$(PIP) --group docs
 	$(BIN)/sphinx-build --quiet -W --keep-going docs docs/_build
 
@@ -70,14 +71,15 @@ $(VENV)/.packages: pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is needed: install python3-venv"; exit 1; }
 	$(PIP) --upgrade pip
 	$(PIP) --group build --group test
+	$(PIP) --no-build-isolation --only-deps '.$(EXTRAS)'
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.packages $(CORE)
+	$(PIP) --no-build-isolation --editable '.$(EXTRAS)'
 	@touch $@
 
 # The link lets type checkers follow the name that the installed package bears.
-$(VENV)/.core: $(VENV)/.packages $(CORE)
-	$(PIP) --no-build-isolation --editable '.$(EXTRAS)'
-	@mkdir -p .types && ln -sfn .. .types/moesaic
-	@touch $@
-
-$(VENV)/.dev: $(VENV)/.core
+$(VENV)/.dev: $(VENV)/.packages
 	$(PIP) --group dev
+	@mkdir -p .types && ln -sfn .. .types/moesaic
 	@touch $@
