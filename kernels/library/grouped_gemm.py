@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,29 +62,38 @@ def element_bytes(config: Config) -> int:
 
 def problem(config: Config, shape: GroupedGemmShape, seed: int) -> Problem:
     operands = draw(shape, config, seed)
-    scaled, split = config["DTYPE"] == 2, config["SPLIT_K"] > 1
-    expected = _expected(config, shape, operands)
+    expected = expect(config, shape, operands)
+    form = FP32 if config["SPLIT_K"] > 1 else out_form(config)
     return Problem(
         shape=shape,
-        arguments={
-            "in": operands.inputs,
-            "weights": operands.weights,
-            "out": poison(expected.value.shape, FP32 if split else out_form(config)),
-            "row_starts": shape.row_starts(),
-            "tile_starts": shape.tile_starts(config),
-            "tokens": operands.tokens if config["GATHER"] else NULL,
-            "in_scales": operands.in_scales if scaled else NULL,
-            "weight_scales": operands.weight_scales if scaled else NULL,
-            "experts": np.int32(len(shape.rows)),
-            "columns": np.int32(shape.columns),
-            "depth": np.int32(shape.depth),
-        },
+        arguments=arguments(config, shape, operands, poison(expected.value.shape, form)),
         expected={"out": expected},
         multiply_adds=shape.multiply_adds(config),
     )
 
 
-def _expected(config: Config, shape: GroupedGemmShape, operands: Operands) -> Expected:
+def arguments(
+    config: Config, shape: GroupedGemmShape, operands: Operands, out: NDArray[Any]
+) -> dict[str, NDArray[Any] | np.generic]:
+    """In the order of the CUDA parameters. out `[rows, columns]`, or fp32 sums
+    `[split, parts, rows, columns]` with SPLIT_K."""
+    scaled = config["DTYPE"] == 2
+    return {
+        "in": operands.inputs,
+        "weights": operands.weights,
+        "out": out,
+        "row_starts": shape.row_starts(),
+        "tile_starts": shape.tile_starts(config),
+        "tokens": operands.tokens if config["GATHER"] else NULL,
+        "in_scales": operands.in_scales if scaled else NULL,
+        "weight_scales": operands.weight_scales if scaled else NULL,
+        "experts": np.int32(len(shape.rows)),
+        "columns": np.int32(shape.columns),
+        "depth": np.int32(shape.depth),
+    }
+
+
+def expect(config: Config, shape: GroupedGemmShape, operands: Operands) -> Expected:
     """The finished numbers, or with SPLIT_K the sums `[split, parts, rows, columns]`."""
     steps, splits = shape.depth // config["BK"], config["SPLIT_K"]
     edges = [steps * split // splits * config["BK"] for split in range(splits + 1)]

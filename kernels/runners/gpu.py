@@ -85,7 +85,7 @@ def on_gpu(build: Build, launch: Launch, arguments: Arguments, seed: int) -> Gpu
     cupy: Any = importlib.import_module("cupy")
     given = _on_device(cupy, arguments)
     try:
-        _start(_loaded(cupy, build, launch), launch, given)
+        _start(loaded(cupy, build, launch), launch, given)
         outputs = {
             name: np.asarray(cupy.asnumpy(one))
             for name, one in given.items()
@@ -103,7 +103,7 @@ def _seconds(target: Target, name: str, seed: int) -> float:
     launch = target.kernel.launch(target.config, shape)
     made = build(target.kernel, target.config, target.arch)
     given = _on_device(cupy, target.kernel.problem(target.config, shape, seed).arguments)
-    function = _loaded(cupy, made, launch)
+    function = loaded(cupy, made, launch)
     start, stop = cupy.cuda.Event(), cupy.cuda.Event()
     times: list[float] = []
     for _ in range(WARM_UPS + REPEATS):
@@ -127,7 +127,7 @@ def _start(function: Any, launch: Launch, given: Mapping[str, Any]) -> None:
     function(launch.grid, block, tuple(given.values()), shared_mem=launch.shared_bytes)
 
 
-def _loaded(cupy: Any, build: Build, launch: Launch) -> Any:
+def loaded(cupy: Any, build: Build, launch: Launch) -> Any:
     """The entry of the very cubin that was built, allowed the shared memory that it asks for."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"

@@ -1,0 +1,99 @@
+"""Part: one product of a model's MoE layer as work for a kernel, at the sizes of a real batch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base import BadInput
+from ...workload import Experts, MoEModel
+from .decode import DECODE, DecodeShape
+from .experts import ExpertsShape
+from .grouped_gemm import GROUPED_GEMM, GroupedGemmShape
+from .kernel import Config, Kernel
+
+Product = Literal["gate-up", "down"]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """name: for people. fixed: the macros that the work decides; a search is free in the others.
+    tokens: of the batch, all ranks together."""
+
+    name: str
+    tokens: int
+    kernel: Kernel
+    fixed: Config
+    shape: ExpertsShape
+
+    @property
+    def touched(self) -> int:
+        """Experts that have a row."""
+        return sum(rows > 0 for rows in self.shape.rows)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of the experts that have a row; each is read at least once."""
+        parts = 1 + self.fixed["FUSE_SWIGLU"]
+        return 2 * self.touched * parts * self.shape.columns * self.shape.depth
+
+    @property
+    def flops(self) -> int:
+        """Of the products, without padding."""
+        return 2 * self.shape.multiply_adds(self.fixed)
+
+
+def part_of(
+    model: MoEModel,
+    product: Product,
+    tokens: int,
+    *,
+    kernel: str = "grouped-gemm",
+    ep: int = 1,
+    seed: int = 0,
+) -> Part:
+    """A product of the model's first MoE layer in bf16, on the first of `ep` ranks.
+
+    Each of `tokens` (of all ranks together) takes its experts by chance, all being equally likely.
+    Raises BadInput for a model without gated experts, experts that do not divide, another kernel.
+    """
+    if kernel not in (GROUPED_GEMM.name, DECODE.name):
+        raise BadInput(
+            f"no search is made over it; {GROUPED_GEMM.name} and {DECODE.name} have a space",
+            key="kernel",
+            value=kernel,
+        )
+    experts = next((one.ffn for one in model.layers if isinstance(one.ffn, Experts)), None)
+    if experts is None or not experts.gated:
+        raise BadInput("has no layer of gated experts", key=model.name)
+    if ep < 1 or experts.count % ep:
+        raise BadInput(f"must divide the {experts.count} experts", key="ep", value=ep)
+    if tokens < 1:
+        raise BadInput("must be at least 1", key="tokens", value=tokens)
+    gate_up = product == "gate-up"
+    rows = draw_rows(experts.count, experts.top_k, tokens, seed)[: experts.count // ep]
+    depth, columns = model.hidden, experts.inter
+    make = GroupedGemmShape if kernel == GROUPED_GEMM.name else DecodeShape
+    shape = make(
+        rows=tuple(rows.tolist()),
+        depth=depth if gate_up else columns,
+        columns=columns if gate_up else depth,
+    )
+    share = f" on one of {ep} ranks" if ep > 1 else ""
+    return Part(
+        name=f"{model.name} {product}, {tokens} token{'s' * (tokens > 1)}{share}",
+        tokens=tokens,
+        kernel=GROUPED_GEMM if kernel == GROUPED_GEMM.name else DECODE,
+        fixed={"DTYPE": 0, "FUSE_SWIGLU": int(gate_up), "GATHER": int(gate_up)},
+        shape=shape,
+    )
+
+
+def draw_rows(experts: int, top_k: int, tokens: int, seed: int) -> NDArray[np.int64]:
+    """Rows of each expert `[experts]` where each token takes `top_k` different ones at random."""
+    rng = np.random.default_rng(seed)
+    keys = rng.random((tokens, experts), np.float32)
+    chosen = np.argpartition(keys, top_k - 1, axis=1)[:, :top_k]
+    return np.bincount(chosen.ravel(), minlength=experts)
