@@ -1,5 +1,5 @@
-// Threads that stay between calls and take tasks from one counter. It counts the time for which they
-// worked: not for which they waited, nor for which others had their cores.
+// Threads that stay between calls and take tasks from one counter. Each task's processor time is
+// told: without what its thread waited, and without what others had its core.
 #pragma once
 
 #include <time.h>
@@ -22,12 +22,11 @@ class Pool {
 
   long threads() const { return static_cast<long>(workers_.size()) + 1; }
 
-  // Of all threads together, since the pool was made.
-  double worked_seconds() const { return 1e-9 * static_cast<double>(worked_ns_.load()); }
-
-  // work(task, thread) for every task; the caller is thread 0. Returns when all are done.
+  // work(task, thread) for every task; the caller is thread 0. Returns when all are done, with the
+  // nanoseconds of each in `taken`.
   template <class Work>
-  void run(long tasks, const Work& work) {
+  void run(long tasks, long* taken, const Work& work) {
+    taken_ = taken;
     context_ = &work;
     work_ = [](const void* context, long task, long thread) {
       (*static_cast<const Work*>(context))(task, thread);
@@ -56,11 +55,13 @@ class Pool {
   }
 
   void take(long thread) {
-    const long start = own_ns();
+    long start = own_ns();
     for (long task = next_.fetch_add(1); task < tasks_; task = next_.fetch_add(1)) {
       work_(context_, task, thread);
+      const long end = own_ns();
+      taken_[task] = end - start;
+      start = end;
     }
-    worked_ns_.fetch_add(own_ns() - start);
   }
 
   // The processor time of the calling thread.
@@ -73,6 +74,7 @@ class Pool {
   void (*work_)(const void*, long, long) = nullptr;
   const void* context_ = nullptr;
   long tasks_ = 0;
-  std::atomic<long> next_{0}, busy_{0}, round_{0}, worked_ns_{0};
+  long* taken_ = nullptr;
+  std::atomic<long> next_{0}, busy_{0}, round_{0};
   std::vector<std::thread> workers_;
 };

@@ -20,7 +20,7 @@ BUILT: dict[str, tuple[int, ...]] = {
     "NR": (1, 2, 4),
     "UNROLL": (1, 4),
     "FUSE": (0, 1),
-    "PREFETCH": (0, 16),
+    "PREFETCH": (0, 16, 64),
 }
 """Macros of the build (kernels/cpu). VECTOR: floats of a vector. LAYOUT: 0 weights as models ship
 them, 1 in panels. MR, NR: rows and columns, or vectors of columns, of the register tile. UNROLL:

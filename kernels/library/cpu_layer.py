@@ -119,7 +119,8 @@ class Right:
         lengths = np.linalg.norm(weights, axis=2).astype(np.float64)
         rows = np.repeat(np.arange(len(lengths)), np.diff(self._starts))
         length = np.linalg.norm(inputs, axis=1, keepdims=True)
-        return bounds.fp32_sum(float(depth + 1)) * length * lengths[rows] * 1.001
+        most: Numbers = length * lengths[rows] * 1.001  # the lengths are rounded, too
+        return bounds.fp32_sum(float(depth + 1)) * most
 
 
 def last_cache_bytes() -> int:

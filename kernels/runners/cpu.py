@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...base.evidence import Evidence
@@ -16,6 +17,7 @@ from ...hardware.device import Cpu
 from ...hardware.local import local_cpu
 from ...measured.clock import Timing, summary
 from ..compiled import cpp
+from ..compiled.compiler import NoCompiler
 from ..library import cpu_experts
 from ..library.cpu_experts import CpuShape
 from ..library.cpu_layer import Floats, Right, draw, last_cache_bytes, panels
@@ -26,6 +28,10 @@ BUDGET_S = 0.2
 LEAST = 3
 COLD = 2
 """Last caches that are read between two uses of a weight."""
+
+
+Nanoseconds = NDArray[np.int64]
+Round = Callable[[], Nanoseconds]
 
 
 class _Layer(ctypes.Structure):
@@ -43,8 +49,8 @@ class _Tasks(ctypes.Structure):
 
 
 class CpuRunner:
-    """Times a layer of one shape. A trial's seconds: the median of passes over all rounds, within
-    budget_s, divided by the rounds."""
+    """Times a layer of one shape. A trial's seconds are those of a round when nobody else uses the
+    cores: see `_timed`. What elapsed is among its facts, and its spread is the trial's."""
 
     evidence: Evidence = "measured-here"
 
@@ -63,7 +69,7 @@ class CpuRunner:
         start = time.perf_counter()
         try:
             built, _ = cpp.shared_object("experts.cpp", {k: config[k] for k in cpu_experts.BUILT})
-        except cpp.NoCompiler:
+        except NoCompiler:
             raise
         except BadInput as fault:
             return Trial(config=config, status="compile", reason=str(fault))
@@ -90,28 +96,32 @@ class CpuRunner:
         return Trial(
             config=config,
             status="ok",
-            seconds=taken.median_s,
-            spread=taken.spread,
-            repeats=taken.repeats,
+            seconds=taken / config["THREADS"],
+            spread=elapsed.spread,
+            repeats=elapsed.repeats,
             facts=facts,
         )
 
     def _rounds(
         self, config: dict[str, int], built: ctypes.CDLL, pool: Any, between: Floats, out: Floats
-    ) -> list[Callable[[], float]]:
-        """A call for each round; they hold on to what the addresses point to."""
+    ) -> list[Round]:
+        """A call for each round, which returns its tasks' nanoseconds; they hold on to what the
+        addresses point to."""
         shape, layer = self.shape, self._layer
         weights = self._weights(cpu_experts.panel_columns(config))
-        tasks = _Tasks(
-            *(ctypes.cast(one, ctypes.c_void_p) for one in (built.gate_and_up, built.down))
-        )
+        functions = built.gate_and_up, built.down
+        tasks = ctypes.byref(_Tasks(*(ctypes.cast(f, ctypes.c_void_p) for f in functions)))
         sizes = shape.experts, shape.hidden, shape.inter
         held = (built, between, out, *weights)
 
-        def run(given: _Layer, held: object) -> float:
-            return self._driver.layer_run(
-                pool, ctypes.byref(tasks), ctypes.byref(given), config["KC"], config["NC"]
+        most = shape.experts * (shape.inter + shape.hidden) // config["NC"]
+        taken = np.zeros(most, np.int64)
+
+        def run(given: _Layer, held: object) -> Nanoseconds:
+            tasks_done = self._driver.layer_run(
+                pool, tasks, ctypes.byref(given), config["KC"], config["NC"], taken.ctypes.data
             )
+            return taken[:tasks_done].copy()
 
         arrays = [layer.inputs, *weights, between, out]
         return [
@@ -132,18 +142,21 @@ class CpuRunner:
         return self._laid_out[1]
 
 
-def _timed(rounds: list[Callable[[], float]], budget_s: float) -> tuple[Timing, Timing]:
-    """Processor time of a thread and elapsed time for a round, over passes through all rounds: one
-    to warm up, then LEAST or what fits the budget."""
-    worked: list[int] = []
+def _timed(rounds: list[Round], budget_s: float) -> tuple[float, Timing]:
+    """For one round: the sum over its tasks of the least processor time that each took, in seconds,
+    and the elapsed time. Over at least LEAST passes through all rounds, more within the budget.
+
+    On a machine that others use, too, a whole layer is never left alone, but each task sometimes is.
+    """
+    best: list[Nanoseconds] = []
     elapsed: list[int] = []
     end = time.perf_counter() + budget_s
-    while len(worked) <= LEAST or time.perf_counter() < end:
+    while len(elapsed) < LEAST or time.perf_counter() < end:
         start = time.perf_counter_ns()
-        seconds = sum(run() for run in rounds) / len(rounds)
+        tasks = [run() for run in rounds]
         elapsed.append((time.perf_counter_ns() - start) // len(rounds))
-        worked.append(round(seconds * 1e9))
-    return summary(worked[1:]), summary(elapsed[1:])
+        best = [np.minimum(a, b) for a, b in zip(best, tasks, strict=True)] if best else tasks
+    return sum(int(one.sum()) for one in best) / len(rounds) / 1e9, summary(elapsed)
 
 
 def space(cpu: Cpu, shape: CpuShape) -> Space:
@@ -172,6 +185,6 @@ def _driver() -> ctypes.CDLL:
     driver.layer_open.argtypes, driver.layer_open.restype = [ctypes.c_long], ctypes.c_void_p
     driver.layer_close.argtypes, driver.layer_close.restype = [ctypes.c_void_p], None
     run = driver.layer_run
-    run.argtypes = [*[ctypes.c_void_p] * 3, *[ctypes.c_long] * 2]
-    run.restype = ctypes.c_double
+    run.argtypes = [*[ctypes.c_void_p] * 3, *[ctypes.c_long] * 2, ctypes.c_void_p]
+    run.restype = ctypes.c_long
     return driver

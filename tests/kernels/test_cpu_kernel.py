@@ -11,6 +11,7 @@ import pytest
 from moesaic.base import BadInput
 from moesaic.hardware import Cpu, Memory
 from moesaic.kernels.compiled import cpp
+from moesaic.kernels.compiled.compiler import NoCompiler
 from moesaic.kernels.library.cpu_experts import CpuShape, default
 from moesaic.kernels.runners import cpu as cpu_runner
 from moesaic.kernels.runners.cpu import CpuRunner
@@ -23,7 +24,7 @@ DEEP = CpuShape(hidden=512, inter=64, experts=2, top_k=1, tokens=5)
 def compiler():
     try:
         return cpp.compiler()
-    except cpp.NoCompiler as fault:
+    except NoCompiler as fault:
         pytest.skip(str(fault))
 
 
@@ -113,10 +114,10 @@ def test_without_a_compiler_it_is_said_how_to_get_one(monkeypatch):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", "")
     cpp.compiler.cache_clear()
-    with pytest.raises(cpp.NoCompiler, match=r"apt-get install g\+\+"):
+    with pytest.raises(NoCompiler, match=r"apt-get install g\+\+"):
         cpp.compiler()
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(cpp.NoCompiler, match="set CXX"):
+    with pytest.raises(NoCompiler, match="set CXX"):
         cpp.compiler()
     cpp.compiler.cache_clear()
 
