@@ -20,15 +20,19 @@ BUILT: dict[str, tuple[int, ...]] = {
     "NR": (1, 2, 4),
     "UNROLL": (1, 4),
     "FUSE": (0, 1),
-    "PREFETCH": (0, 16, 64),
+    "PREFETCH": (0, 32),
 }
 """Macros of the build (kernels/cpu). VECTOR: floats of a vector. LAYOUT: 0 weights as models ship
 them, 1 in panels. MR, NR: rows and columns, or vectors of columns, of the register tile. UNROLL:
 steps of the depth at a time. FUSE: gate and up in one tile. PREFETCH: cache lines ahead, 0 none."""
 
-GIVEN: dict[str, tuple[int, ...]] = {"KC": (256, 4096), "NC": (64, 256)}
-"""Given to the run. KC: depth of a stretch, at most all of it. NC: columns of a task. THREADS, from
-one to all cores, comes with the machine."""
+GIVEN: dict[str, tuple[int, ...]] = {"KC": (256, 4096)}
+"""Given to the run. KC: depth of a stretch, at most all of it. THREADS, from one to all cores,
+comes with the machine."""
+
+NC = 64
+"""Columns of a task: few enough that its weights fit the second cache, and whole tiles of any
+width."""
 
 CONSTRAINTS = (
     Constraint("VECTOR == LANES", "a vector is one register of this CPU"),
@@ -36,7 +40,6 @@ CONSTRAINTS = (
         "(MR + 1) * NR * (1 + FUSE) + 1 <= REGISTERS",
         "the sums, the weights of a step and an input fit the registers",
     ),
-    Constraint("NC % (NR * VECTOR if LAYOUT else NR) == 0", "a task is whole tiles"),
     Constraint("hidden % NC == 0 and inter % NC == 0", "columns are shared out without a rest"),
     Constraint("KC >= hidden or hidden % KC == 0", "stretches of the hidden size have no rest"),
     Constraint("KC >= inter or inter % KC == 0", "stretches of the width have no rest"),
@@ -106,6 +109,7 @@ def sizes(cpu: Cpu, shape: CpuShape) -> dict[str, int]:
     return {
         "LANES": unit.lanes,
         "REGISTERS": unit.registers,
+        "NC": NC,
         "hidden": shape.hidden,
         "inter": shape.inter,
     }
@@ -119,7 +123,7 @@ def default(cpu: Cpu, shape: CpuShape) -> dict[str, int]:
     side = 4 if unit.registers >= 32 else 2
     whole = min(kc for kc in GIVEN["KC"] if kc >= min(max(shape.hidden, shape.inter), 4096))
     tile = {"VECTOR": unit.lanes, "LAYOUT": 0, "MR": side, "NR": side}
-    plain = {"UNROLL": 1, "FUSE": 0, "PREFETCH": 0, "KC": whole, "NC": 64}
+    plain = {"UNROLL": 1, "FUSE": 0, "PREFETCH": 0, "KC": whole}
     return {**tile, **plain, "THREADS": cpu.cores}
 
 

@@ -15,6 +15,8 @@ from .formats import FP32
 from .kernel import Expected
 
 Floats = NDArray[np.float32]
+COLD = 2
+"""Last caches that are read between two uses of a weight."""
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):

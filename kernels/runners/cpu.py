@@ -20,14 +20,12 @@ from ..compiled import cpp
 from ..compiled.compiler import NoCompiler
 from ..library import cpu_experts
 from ..library.cpu_experts import CpuShape
-from ..library.cpu_layer import Floats, Right, draw, last_cache_bytes, panels
+from ..library.cpu_layer import COLD, Floats, Right, draw, last_cache_bytes, panels
 from ..search.space import Space
 from .runner import Trial
 
 BUDGET_S = 0.2
 LEAST = 3
-COLD = 2
-"""Last caches that are read between two uses of a weight."""
 
 
 Nanoseconds = NDArray[np.int64]
@@ -114,12 +112,12 @@ class CpuRunner:
         sizes = shape.experts, shape.hidden, shape.inter
         held = (built, between, out, *weights)
 
-        most = shape.experts * (shape.inter + shape.hidden) // config["NC"]
+        most = shape.experts * (shape.inter + shape.hidden) // cpu_experts.NC
         taken = np.zeros(most, np.int64)
 
         def run(given: _Layer, held: object) -> Nanoseconds:
             tasks_done = self._driver.layer_run(
-                pool, tasks, ctypes.byref(given), config["KC"], config["NC"], taken.ctypes.data
+                pool, tasks, ctypes.byref(given), config["KC"], cpu_experts.NC, taken.ctypes.data
             )
             return taken[:tasks_done].copy()
 
@@ -146,7 +144,7 @@ def _timed(rounds: list[Round], budget_s: float) -> tuple[float, Timing]:
     """For one round: the sum over its tasks of the least processor time that each took, in seconds,
     and the elapsed time. Over at least LEAST passes through all rounds, more within the budget.
 
-    On a machine that others use, too, a whole layer is never left alone, but each task sometimes is.
+    On a machine that others use, too, a whole layer is never left alone; each task sometimes is.
     """
     best: list[Nanoseconds] = []
     elapsed: list[int] = []

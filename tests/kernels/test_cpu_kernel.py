@@ -55,7 +55,7 @@ def machine():
 FORMS = {
     "default": {},
     "panels": {"LAYOUT": 1, "NR": 2, "MR": 6},
-    "fused": {"FUSE": 1, "NR": 1, "UNROLL": 4, "PREFETCH": 16},
+    "fused": {"FUSE": 1, "NR": 1, "UNROLL": 4, "PREFETCH": 32},
     "fused-panels": {"LAYOUT": 1, "FUSE": 1, "NR": 1, "MR": 4, "UNROLL": 4, "THREADS": 1},
 }
 

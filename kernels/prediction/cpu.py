@@ -1,0 +1,165 @@
+"""How long a configuration of the experts' kernel takes on a CPU, from what its loops do.
+
+An expert's rows go in tiles of MR, the rest in halves. A tile takes steps through the depth; a step
+lasts as long as the slowest of its multiply-adds, its loads, and the latency of a sum. The first
+tile of rows waits for the weights from memory besides, the next ones find them in the second cache.
+The end of a stretch costs something for each vector of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ...hardware.device import Cpu
+from ...hardware.local import local_cpu
+from ..library.cpu_experts import CpuShape, vector_unit
+from ..library.cpu_layer import COLD, last_cache_bytes, rounds
+from ..search.space import Space
+
+Numbers = NDArray[np.float64]
+LINE = 16
+"""Floats of a cache line."""
+
+
+class CpuCosts(msgspec.Struct, frozen=True, kw_only=True):
+    """In units of one vector multiply-add at the core's measured peak.
+
+    load: of a vector from the first cache. latency: from a sum to its next term. loop: counting,
+    once in UNROLL steps. near: of a line from the second cache. far: the wait for a line from
+    memory, by LAYOUT without and with PREFETCH. astray: of a line that is prefetched from beyond
+    the stretch. add: of a vector of sums to memory. fold: of the sum of its elements. tile: of
+    setting one up.
+    """
+
+    load: float = 0.7
+    latency: float = 4.0
+    loop: float = 0.5
+    near: float = 3.0
+    far: tuple[float, float, float, float] = (14.0, 12.0, 14.0, 12.0)
+    astray: float = 4.0
+    add: float = 2.0
+    fold: float = 8.0
+    tile: float = 20.0
+
+
+class Prediction(NamedTuple):
+    """seconds `[configs]`; the measured ones lie between seconds / factor and seconds * factor for
+    80% of the configurations. bound_s: what the peaks of the machine allow any of them."""
+
+    seconds: Numbers
+    factor: float
+    bound_s: float
+
+
+class Product(NamedTuple):
+    """One matrix product of each expert: `parts` matrices `[columns, depth]` at a time."""
+
+    parts: int
+    columns: int
+    depth: int
+
+
+def predict(space: Space, shape: CpuShape, seed: int = 0) -> Prediction:
+    """Of this machine, whose peaks are probed once."""
+    cpu = local_cpu()
+    starts = rounds(shape, seed, COLD * last_cache_bytes())
+    configs = [space.config(row) for row in range(len(space))]
+    seconds = predicted(configs, shape, starts, cpu, COSTS)
+    return Prediction(seconds, FACTOR, bound_s(shape, starts, cpu))
+
+
+def predicted(
+    configs: Sequence[Mapping[str, int]],
+    shape: CpuShape,
+    starts: NDArray[np.int64],
+    cpu: Cpu,
+    costs: CpuCosts,
+) -> Numbers:
+    """Seconds of a round for each configuration, the mean over the rounds `starts`."""
+    rows, times = np.unique(np.diff(starts), return_counts=True)
+    experts = [(int(r), int(n)) for r, n in zip(rows, times, strict=True) if r]
+    core = cpu.core_flops_per_s or cpu.peak("fp32") / cpu.cores
+    unit_s = 2 * vector_unit(cpu).lanes / core
+    units = [
+        sum(
+            _units(config, costs, product, experts)
+            for product in _products(shape, bool(config["FUSE"]))
+        )
+        / config["THREADS"]
+        for config in configs
+    ]
+    return np.array(units, np.float64) * (unit_s / len(starts))
+
+
+def bound_s(shape: CpuShape, starts: NDArray[np.int64], cpu: Cpu) -> float:
+    """The roofline of a round: weights of the busy experts, inputs and outputs once, against the
+    bandwidth; multiply-adds against the peak."""
+    busy = np.count_nonzero(np.diff(starts)) / len(starts)
+    # The activations between the products are written and read once more.
+    activations = 4 * shape.rows * (2 * shape.hidden + 2 * shape.inter)
+    bandwidth = cpu.memory.bandwidth_bytes_per_s
+    memory = (busy * shape.expert_bytes + activations) / bandwidth
+    return max(memory, shape.flops / cpu.peak("fp32"))
+
+
+def _products(shape: CpuShape, fuse: bool) -> list[Product]:
+    gate_and_up = [Product(1 + fuse, shape.inter, shape.hidden)] * (1 if fuse else 2)
+    return [*gate_and_up, Product(1, shape.hidden, shape.inter)]
+
+
+def _units(
+    config: Mapping[str, int],
+    costs: CpuCosts,
+    product: Product,
+    experts: Sequence[tuple[int, int]],
+) -> float:
+    """experts: how many rows, and how many experts have them."""
+    columns = config["NR"] * (config["VECTOR"] if config["LAYOUT"] else 1)
+    tiles = product.columns // columns
+    total = 0.0
+    for rows, times in experts:
+        left, height, first = rows, config["MR"], True
+        while left:
+            count, left = divmod(left, height)
+            total += times * tiles * count * _tile(config, costs, product, height)
+            if count and first:
+                total += times * tiles * _waits(config, costs, product)
+                first = False
+            height //= 2
+    return total
+
+
+def _tile(config: Mapping[str, int], costs: CpuCosts, product: Product, height: int) -> float:
+    """Of `height` rows through the whole depth, its weights in the second cache."""
+    wide = config["NR"] * product.parts
+    loads = (height + wide + (wide if config["PREFETCH"] else 0)) * costs.load
+    lines = wide * config["VECTOR"] / LINE
+    step = (
+        max(height * wide, loads, costs.latency, lines * costs.near) + costs.loop / config["UNROLL"]
+    )
+    end = height * wide * (costs.add + (0 if config["LAYOUT"] else costs.fold)) + costs.tile
+    return _steps(config, product) * step + -(-product.depth // config["KC"]) * end
+
+
+def _waits(config: Mapping[str, int], costs: CpuCosts, product: Product) -> float:
+    """For the weights of a tile of columns from memory."""
+    lines = _steps(config, product) * config["NR"] * product.parts * config["VECTOR"] / LINE
+    ahead = config["PREFETCH"] > 0
+    stretch = min(config["KC"], product.depth) / LINE
+    astray = 0.0
+    if ahead and not config["LAYOUT"]:
+        astray = min(1.0, config["PREFETCH"] / stretch) * costs.astray
+    return lines * (costs.far[2 * config["LAYOUT"] + ahead] + astray)
+
+
+def _steps(config: Mapping[str, int], product: Product) -> int:
+    return product.depth if config["LAYOUT"] else product.depth // config["VECTOR"]
+
+
+COSTS = CpuCosts()
+FACTOR = 1.2
