@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from ...base.evidence import Evidence
-from ..search.space import Space
+
+if TYPE_CHECKING:
+    from ..search.space import Space
 
 Status = Literal["ok", "refused", "compile", "runtime", "timeout", "wrong"]
 """What became of a configuration. refused: it breaks a rule or cannot be launched; compile: it does

@@ -1,0 +1,33 @@
+"""Which configuration to try next, and what came of the last ones."""
+
+from .names import STRATEGIES, strategy
+from .packaged import packaged, recording, teachers_of
+from .read import read_recording
+from .recording import Recording
+from .replay import Replay, replay
+from .space import Space
+from .strategy import Question, Search, Strategy, Teacher
+from .tune import tune
+from .tuning import Tuning
+from .write import kernel_tuner_cache, t4
+
+__all__ = [
+    "STRATEGIES",
+    "Question",
+    "Recording",
+    "Replay",
+    "Search",
+    "Space",
+    "Strategy",
+    "Teacher",
+    "Tuning",
+    "kernel_tuner_cache",
+    "packaged",
+    "read_recording",
+    "recording",
+    "replay",
+    "strategy",
+    "t4",
+    "teachers_of",
+    "tune",
+]
