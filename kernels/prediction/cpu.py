@@ -31,16 +31,19 @@ class CpuCosts(msgspec.Struct, frozen=True, kw_only=True):
 
     load: of a vector from the first cache. latency: from a sum to its next term. loop: counting,
     once in UNROLL steps. near: of a line from the second cache. far: the wait for a line from
-    memory, by LAYOUT without and with PREFETCH. astray: of a line that is prefetched from beyond
-    the stretch. add: of a vector of sums to memory. fold: of the sum of its elements. tile: of
-    setting one up.
+    memory; of weights as shipped and in panels, `ahead` with PREFETCH. astray: of a line that is
+    prefetched from beyond the stretch. add: of a vector of sums to memory. fold: of the sum of its
+    elements. tile: of setting one up.
     """
 
     load: float = 0.7
     latency: float = 4.0
     loop: float = 0.5
     near: float = 3.0
-    far: tuple[float, float, float, float] = (14.0, 12.0, 14.0, 12.0)
+    far: float = 14.0
+    far_ahead: float = 12.0
+    far_panels: float = 14.0
+    far_panels_ahead: float = 12.0
     astray: float = 4.0
     add: float = 2.0
     fold: float = 8.0
@@ -149,12 +152,13 @@ def _tile(config: Mapping[str, int], costs: CpuCosts, product: Product, height: 
 def _waits(config: Mapping[str, int], costs: CpuCosts, product: Product) -> float:
     """For the weights of a tile of columns from memory."""
     lines = _steps(config, product) * config["NR"] * product.parts * config["VECTOR"] / LINE
-    ahead = config["PREFETCH"] > 0
+    ahead = config["PREFETCH"]
+    if config["LAYOUT"]:
+        return lines * (costs.far_panels_ahead if ahead else costs.far_panels)
+    if not ahead:
+        return lines * costs.far
     stretch = min(config["KC"], product.depth) / LINE
-    astray = 0.0
-    if ahead and not config["LAYOUT"]:
-        astray = min(1.0, config["PREFETCH"] / stretch) * costs.astray
-    return lines * (costs.far[2 * config["LAYOUT"] + ahead] + astray)
+    return lines * (costs.far_ahead + min(1.0, ahead / stretch) * costs.astray)
 
 
 def _steps(config: Mapping[str, int], product: Product) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from moesaic.hardware import Cpu, Memory
 from moesaic.kernels.library.cpu_experts import CpuShape, default
 from moesaic.kernels.library.cpu_layer import rounds
 from moesaic.kernels.prediction.cpu import CpuCosts, bound_s, predicted
+from moesaic.kernels.prediction.cpu_fit import Measured, fit
 from moesaic.kernels.runners.cpu import space
 
 SHAPE = CpuShape(hidden=512, inter=256, experts=4, top_k=2, tokens=24)
@@ -24,9 +27,7 @@ CPU = Cpu(
 )
 UNIT_S = 32 / 32e9
 """A multiply-add of 16 floats at the core's peak."""
-FREE = CpuCosts(
-    load=0, latency=0, loop=0, near=0, far=(0, 0, 0, 0), astray=0, add=0, fold=0, tile=0
-)
+FREE = CpuCosts(**dict.fromkeys(CpuCosts.__struct_fields__, 0.0))
 
 
 def seconds(costs=FREE, shape=SHAPE, **changes):
@@ -40,10 +41,11 @@ def test_where_nothing_else_costs_the_peak_is_reached():
 
 
 def test_a_wait_for_memory_is_counted_once_for_each_line_of_the_weights():
-    far = msgspec.structs.replace(FREE, far=(5.0, 0.0, 0.0, 0.0))
+    far = msgspec.structs.replace(FREE, far=5.0)
     busy = np.count_nonzero(np.diff(rounds(SHAPE, 0, 0)))
     lines = busy * SHAPE.expert_bytes / 64
-    for changes in ({}, {"MR": 1}, {"FUSE": 1, "NR": 2}):
+    changed: list[dict[str, Any]] = [{}, {"MR": 1}, {"FUSE": 1, "NR": 2}]
+    for changes in changed:
         waited = seconds(far, **changes) - seconds(**changes)
         assert waited == pytest.approx(5.0 * lines * UNIT_S / 2)
     assert seconds(far, LAYOUT=1) == pytest.approx(seconds(LAYOUT=1))
@@ -78,3 +80,18 @@ def test_the_roofline_is_that_of_memory_for_few_tokens_and_of_the_cores_for_many
     assert bound_s(few, starts, CPU) == pytest.approx(bytes_moved / 1e10)
     many = msgspec.structs.replace(SHAPE, tokens=1000)
     assert bound_s(many, rounds(many, 0, 0), CPU) == pytest.approx(many.flops / 64e9)
+
+
+def test_the_costs_of_a_machine_are_found_from_a_few_of_its_configurations():
+    true = msgspec.structs.replace(CpuCosts(), far=20.0, load=1.2, add=4.0)
+    made, starts = space(CPU, SHAPE), rounds(SHAPE, 0, 0)
+    configs = [made.config(row) for row in range(0, len(made), 9)]
+    sample = Measured(
+        shape=SHAPE,
+        starts=starts,
+        configs=configs,
+        seconds=predicted(configs, SHAPE, starts, CPU, true),
+    )
+    before = np.abs(sample.errors(CPU, CpuCosts())).mean()
+    after = np.abs(sample.errors(CPU, fit([sample], CPU, CpuCosts()))).mean()
+    assert after < 0.2 * before
