@@ -61,12 +61,12 @@ def replay(
     Example: moesaic tune replay convolution-a100 gemm-rtx3090 --seeds 20
     Example: moesaic tune replay convolution-a4000 --strategy guided,transfer --out report
     """
-    from ..kernels.search import recording
+    from ..kernels.search import recorded_space
     from ..kernels.search import replay as replayed
     from .tune_shown import replay_facts, save_replays, show_replays
 
     names = list(dict.fromkeys(word.strip() for word in strategy.split(",") if word.strip()))
-    spaces = [recording(cache) for cache in dict.fromkeys(caches)]
+    spaces = [recorded_space(cache) for cache in dict.fromkeys(caches)]
     taught = [_teachers(space, teachers) for space in spaces]
     done = []
     for space, others in zip(spaces, taught, strict=True):
@@ -81,14 +81,14 @@ def replay(
 
 
 def _teachers(space: Recording, words: str) -> list[Recording]:
-    from ..kernels.search import recording, teachers_of
+    from ..kernels.search import recorded_space, teachers_of
     from ..kernels.search.packaged import require_kin
 
     if not words:
         return teachers_of(space)
     if words == "none":
         return []
-    named = [recording(word.strip()) for word in words.split(",") if word.strip()]
+    named = [recorded_space(word.strip()) for word in words.split(",") if word.strip()]
     if not named:
         raise BadInput("names no space; `none` stands for no teacher", key="--teachers")
     for one in named:

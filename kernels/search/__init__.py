@@ -1,7 +1,7 @@
 """Which configuration to try next, and what came of the last ones."""
 
-from .names import STRATEGIES, strategy
-from .packaged import packaged, recording, teachers_of
+from .names import STRATEGIES, strategy_named
+from .packaged import packaged, recorded_space, teachers_of
 from .read import read_recording
 from .recording import Recording
 from .replay import Replay, replay
@@ -24,9 +24,9 @@ __all__ = [
     "kernel_tuner_cache",
     "packaged",
     "read_recording",
-    "recording",
+    "recorded_space",
     "replay",
-    "strategy",
+    "strategy_named",
     "t4",
     "teachers_of",
     "tune",

@@ -21,7 +21,7 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def strategy(name: str) -> Strategy:
+def strategy_named(name: str) -> Strategy:
     """A strategy by its name; `kt-NAME` is Kernel Tuner's NAME. Raises BadInput for others."""
     if name.startswith(PREFIX):
         return kernel_tuner(name.removeprefix(PREFIX))

@@ -20,7 +20,7 @@ def packaged() -> dict[str, dict[str, str]]:
     return tomllib.loads((FOLDER / "spaces.toml").read_text(encoding="utf-8"))
 
 
-def recording(word: str | Path) -> Recording:
+def recorded_space(word: str | Path) -> Recording:
     """A recorded space: the name of one that ships, or a file. Raises BadInput for neither."""
     name = str(word)
     if name in packaged():

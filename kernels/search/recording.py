@@ -27,7 +27,8 @@ class Recording:
     def __init__(
         self, name: str, about: dict[str, str], evidence: Evidence, trials: list[Trial]
     ) -> None:
-        self.name, self.about, self.evidence, self.trials = name, about, evidence, trials
+        self.name, self.about, self.trials = name, about, trials
+        self.evidence: Evidence = evidence
         self.space = Space.of(name, (trial.config for trial in trials))
         if len({row.tobytes() for row in self.space.table}) < len(trials):
             raise BadInput("holds a configuration more than once", key=name)

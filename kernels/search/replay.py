@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput
-from .names import strategy as named
+from .names import strategy_named
 from .recording import Recording, seconds_in
 from .strategy import Question, Teacher
 from .tune import unique
@@ -62,7 +62,7 @@ def replay(
         for seed in range(seeds)
     ]
     for name in strategies:
-        begun = named(name)(questions[0])
+        begun = strategy_named(name)(questions[0])
         next(begun)
         begun.close()
     runs = Parallel(n_jobs=jobs)(
@@ -84,7 +84,7 @@ def replay(
 
 def _fractions(name: str, question: Question, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """One search `[budget]`; one that ends early stays where it came to."""
-    search = unique(named(name)(question), question.budget)
+    search = unique(strategy_named(name)(question), question.budget)
     found = np.full(question.budget, np.inf)
     row: int | None = next(search, None)
     for i in range(question.budget):

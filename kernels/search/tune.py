@@ -13,7 +13,7 @@ from ...base import BadInput
 from ...base.files import content_hash
 from ..runners.runner import Runner, Trial
 from .journal import Journal
-from .names import strategy as named
+from .names import strategy_named
 from .strategy import Question, Search, Strategy, Teacher
 from .tuning import Tuning
 
@@ -48,7 +48,7 @@ def tune(
         teachers=tuple(teachers),
     )
     name = strategy if isinstance(strategy, str) else strategy.__name__
-    chosen = named(strategy) if isinstance(strategy, str) else strategy
+    chosen = strategy_named(strategy) if isinstance(strategy, str) else strategy
     book = Journal(journal, _header(runner, question, name)) if journal else None
     known = {runner.space.row(trial.config): trial for trial in book.trials} if book else {}
     trials: list[Trial] = []

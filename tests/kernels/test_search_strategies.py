@@ -1,10 +1,12 @@
 """Strategies: what each asks for, that it asks again the same, and that it does not ask in vain."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from moesaic.base import BadInput
-from moesaic.kernels.search import STRATEGIES, Question, Space, Teacher, strategy
+from moesaic.kernels.search import STRATEGIES, Question, Space, Teacher, strategy_named
 from moesaic.kernels.search.tune import unique
 
 
@@ -26,7 +28,7 @@ def seconds_of(space, best=(4, 2, 1), size=1.0):
 
 def asked(name, question, seconds):
     """The rows in order, repeats left out."""
-    search = unique(strategy(name)(question), question.budget)
+    search = unique(strategy_named(name)(question), question.budget)
     rows = []
     row = next(search, None)
     while row is not None:
@@ -41,7 +43,10 @@ def asked(name, question, seconds):
 SPACE = space_of()
 SECONDS = seconds_of(SPACE)
 TEACHER = Teacher(name="other", space=SPACE, seconds=seconds_of(SPACE, best=(8, 2, 1), size=3.0))
-KNOWING = {"transfer": {"teachers": (TEACHER,)}, "model": {"predicted": TEACHER.seconds}}
+KNOWING: dict[str, dict[str, Any]] = {
+    "transfer": {"teachers": (TEACHER,)},
+    "model": {"predicted": TEACHER.seconds},
+}
 
 
 def question(name="random", budget=20, seed=0, **given):
@@ -104,7 +109,7 @@ def test_what_the_first_teacher_does_not_know_follows_in_the_order_of_the_next()
 @pytest.mark.parametrize(("name", "words"), [("transfer", "teachers"), ("model", "prediction")])
 def test_a_ranking_needs_what_it_ranks_by(name, words):
     with pytest.raises(BadInput, match=words):
-        next(strategy(name)(Question(space=SPACE, budget=5, seed=0)))
+        next(strategy_named(name)(Question(space=SPACE, budget=5, seed=0)))
 
 
 def test_guided_measures_first_what_its_teacher_found_fastest():
@@ -139,31 +144,31 @@ def test_a_teacher_of_another_kernel_is_refused():
     other = Space.of("other", [{"x": 1, "w": 2}])
     teacher = Teacher(name="stranger", space=other, seconds=np.ones(1))
     with pytest.raises(BadInput, match="another kernel"):
-        next(strategy("guided")(question(teachers=(teacher,))))
+        next(strategy_named("guided")(question(teachers=(teacher,))))
 
 
 def test_a_teacher_with_nothing_in_common_is_refused():
     far = Space.of("far", [{"x": 1024, "y": 1, "z": 0}])
     teacher = Teacher(name="far", space=far, seconds=np.ones(1))
     with pytest.raises(BadInput, match="in common"):
-        next(strategy("guided")(question(teachers=(teacher,))))
+        next(strategy_named("guided")(question(teachers=(teacher,))))
 
 
 def test_an_unknown_strategy_is_named_with_those_that_are():
     with pytest.raises(BadInput, match="guided"):
-        strategy("gided")
+        strategy_named("gided")
 
 
 def test_without_kernel_tuner_one_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "kernel_tuner.interface", None)
     with pytest.raises(BadInput, match="pip install kernel_tuner"):
-        strategy("kt-diff_evo")
+        strategy_named("kt-diff_evo")
 
 
 def test_without_optuna_one_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     with pytest.raises(BadInput, match="moesaic\\[tune\\]"):
-        next(strategy("bo")(question()))
+        next(strategy_named("bo")(question()))
 
 
 @pytest.mark.parametrize("theirs", ["random_sample", "genetic_algorithm", "diff_evo"])
