@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from ...base import BadInput, unknown
+from ...hardware import AnyDevice, Gpu
 
 KIBIBYTE = 1024
 
@@ -50,6 +51,9 @@ SUFFIXED = {"sm_90a": "sm_90", "sm_100a": "sm_100", "sm_120a": "sm_120"}
 TARGETS = ("sm_80", "sm_89", "sm_90a", "sm_100a", "sm_120")
 """What kernels are built and checked for where nobody asks for less: one of each generation."""
 
+GENERATIONS = {"Ampere": "sm_80", "Ada": "sm_89", "Hopper": "sm_90a"}
+"""Of the catalogue's GPUs with one target for all of a generation."""
+
 
 def arch(name: str) -> Arch:
     """The limits of `name`, such as sm_90 or sm_90a; raises BadInput with the nearest names."""
@@ -63,6 +67,20 @@ def number(name: str) -> int:
     """90 of sm_90 and of sm_90a: the `ARCH` of the kernels' rules."""
     arch(name)
     return int(SUFFIXED.get(name, name).removeprefix("sm_"))
+
+
+def arch_of(device: AnyDevice) -> str:
+    """The target that a GPU of the catalogue runs, by its generation. Blackwell with HBM is 10.0,
+    without it 12.0. Raises BadInput for what no kernel is built for."""
+    generation = device.architecture if isinstance(device, Gpu) else None
+    if generation == "Blackwell":
+        return "sm_100a" if "HBM" in device.memory.technology else "sm_120"
+    if generation not in GENERATIONS:
+        raise BadInput(
+            f"no kernel is built for it; they are for {', '.join((*GENERATIONS, 'Blackwell'))}",
+            key=device.name,
+        )
+    return GENERATIONS[generation]
 
 
 def target_for(major: int, minor: int) -> str:

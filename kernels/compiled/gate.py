@@ -40,11 +40,9 @@ def gate(build: Build) -> Verdict:
     room = resident_blocks(build, limits)
     limiter = min(room, key=lambda name: room[name])
     blocks = 0 if refusals else room[limiter]
-    spilled = build.resources.spilled_bytes
-    warning = f"{spilled} bytes of registers of each thread are spilled to memory and read back"
     return Verdict(
         refusals=refusals,
-        warnings=(warning,) if spilled else (),
+        warnings=tuple(_warnings(build)),
         blocks=blocks,
         occupancy=blocks * _warps(build) / limits.warps,
         limiter=limiter,
@@ -52,13 +50,17 @@ def gate(build: Build) -> Verdict:
 
 
 def resident_blocks(build: Build, limits: Arch) -> dict[str, int]:
-    """Blocks that fit on one SM by each limit (CUDA occupancy calculator)."""
-    warps = _warps(build)
-    shared = build.shared_bytes + RESERVED_BYTES
-    warp_registers = _rounded(build.resources.registers * 32, REGISTERS_PER_ALLOCATION)
+    """Blocks of a build that fit on one SM by each limit."""
+    return blocks_on_sm(limits, build.resources.registers, _warps(build), build.shared_bytes)
+
+
+def blocks_on_sm(limits: Arch, registers: int, warps: int, shared_bytes: int) -> dict[str, int]:
+    """Blocks that fit on one SM by each limit (CUDA occupancy calculator). registers: of a thread;
+    warps and shared_bytes of a block."""
+    warp_registers = _rounded(registers * 32, REGISTERS_PER_ALLOCATION)
     per_part = limits.registers // WARPS_PER_ALLOCATION // warp_registers
     return {
-        "shared memory": limits.shared_bytes // shared,
+        "shared memory": limits.shared_bytes // (shared_bytes + RESERVED_BYTES),
         "registers": per_part * WARPS_PER_ALLOCATION // warps,
         "warps": limits.warps // warps,
         "blocks": limits.blocks,
@@ -81,6 +83,19 @@ def _refusals(build: Build, limits: Arch) -> list[str]:
             f"{build.threads} threads of {build.resources.registers} registers want more than the "
             f"{limits.registers} of an SM"
         )
+    return reasons
+
+
+def _warnings(build: Build) -> list[str]:
+    """Stack beyond what is spilled holds arrays whose places the compiler could not tell."""
+    spilled, stack = build.resources.spilled_bytes, build.resources.stack_bytes
+    reasons = []
+    if spilled:
+        reasons.append(
+            f"{spilled} bytes of registers of each thread are spilled to memory and read back"
+        )
+    elif stack:
+        reasons.append(f"{stack} bytes of each thread's arrays lie in memory, not in registers")
     return reasons
 
 

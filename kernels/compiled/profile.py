@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
-import numpy as np
 
 from ..library import Kernel
-from ..library.grouped_gemm import GROUPED_GEMM, GroupedGemmShape
+from ..library.grouped_gemm import GroupedGemmShape, zeros
 from .build import Build
 from .execute import execute
 from .gate import gate
@@ -21,12 +18,13 @@ is counted grows by the same number with each step, so that two depths tell all.
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Of one block. step: for each step of the depth, tile: for each tile beside its steps; warp
     instructions by class, `wavefronts` of shared memory and `sectors` of 32 bytes of global memory
-    (simulated). blocks: resident on an SM. registers of a thread, spilled bytes of a thread
-    (compiler's report)."""
+    (simulated). blocks: resident on an SM, held by `limiter`. Of a thread (compiler's report):
+    registers, those spilled, and local_bytes of arrays that lie in memory instead."""
 
     threads: int
     registers: int
     spilled_bytes: int
+    local_bytes: int
     shared_bytes: int
     blocks: int
     limiter: str
@@ -40,11 +38,12 @@ def profile(kernel: Kernel, build: Build) -> Profile:
     few, more = (_counts(kernel, build, steps) for steps in STEPS)
     step = {name: (more[name] - few[name]) / (STEPS[1] - STEPS[0]) for name in few}
     tile = {name: few[name] - STEPS[0] * step[name] for name in few}
-    verdict = gate(build)
+    verdict, used = gate(build), build.resources
     return Profile(
         threads=build.threads,
-        registers=build.resources.registers,
-        spilled_bytes=build.resources.spilled_bytes,
+        registers=used.registers,
+        spilled_bytes=used.spilled_bytes,
+        local_bytes=0 if used.spilled_bytes else used.stack_bytes,
         shared_bytes=build.shared_bytes,
         blocks=verdict.blocks,
         limiter=verdict.limiter,
@@ -56,15 +55,13 @@ def profile(kernel: Kernel, build: Build) -> Profile:
 def _counts(kernel: Kernel, build: Build, steps: int) -> dict[str, float]:
     """Of one tile, a split of its depth being a tile of its own."""
     config = build.config
-    splits = config["SPLIT_K"]
     shape = GroupedGemmShape(
-        rows=(config["BM"],), depth=steps * splits * config["BK"], columns=config["BN"], blocks=1
+        rows=(config["BM"],),
+        depth=steps * config["SPLIT_K"] * config["BK"],
+        columns=config["BN"],
+        blocks=1,
     )
-    arguments: dict[str, Any] = {
-        name: np.zeros_like(given) if name in ("in", "weights") else given
-        for name, given in GROUPED_GEMM.problem({**config}, shape, 0).arguments.items()
-    }
-    counters = execute(build, kernel.launch(config, shape), arguments).counters
+    counters = execute(build, kernel.launch(config, shape), zeros(config, shape)).counters
     counted = {
         **counters.mix,
         "wavefronts": counters.shared_wavefronts,
@@ -72,4 +69,4 @@ def _counts(kernel: Kernel, build: Build, steps: int) -> dict[str, float]:
         "store_sectors": counters.global_store_sectors,
         "instructions": counters.instructions,
     }
-    return {name: number / splits for name, number in counted.items()}
+    return {name: number / config["SPLIT_K"] for name, number in counted.items()}

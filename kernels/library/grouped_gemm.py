@@ -21,7 +21,7 @@ from .experts import (
     sizes,
     sums_of,
 )
-from .formats import FP32
+from .formats import DTYPES, FP32
 from .kernel import Config, Constraint, Expected, Kernel, Launch, Problem
 
 
@@ -91,6 +91,26 @@ def arguments(
         "columns": np.int32(shape.columns),
         "depth": np.int32(shape.depth),
     }
+
+
+def zeros(config: Config, shape: GroupedGemmShape) -> dict[str, NDArray[Any] | np.generic]:
+    """The arguments of a launch whose numbers do not matter, all of them zero."""
+    form, parts = DTYPES[config["DTYPE"]], 1 + config["FUSE_SWIGLU"]
+    rows, splits = sum(shape.rows), config["SPLIT_K"]
+    weights = (len(shape.rows), parts * shape.columns, shape.depth)
+    operands = Operands(
+        form=form,
+        inputs=np.zeros((rows, shape.depth), form.stored),
+        weights=np.zeros(weights, form.stored),
+        tokens=np.arange(rows, dtype=np.int32),
+        in_scales=np.ones(rows, np.float32),
+        weight_scales=np.ones(weights[:2], np.float32),
+    )
+    if splits > 1:
+        out = poison((splits, parts, rows, shape.columns), FP32)
+    else:
+        out = poison((rows, shape.columns), out_form(config))
+    return arguments(config, shape, operands, out)
 
 
 def expect(config: Config, shape: GroupedGemmShape, operands: Operands) -> Expected:

@@ -1,0 +1,153 @@
+"""Surveys: the measured spaces of our CUDA kernels, as tables; those of this project ship."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base import BadInput, parquet, unknown
+from ...workload.load import model
+from ..compiled.profile import Profile
+from ..library.grouped_gemm import GROUPED_GEMM
+from ..library.part import Part, Product, part_of
+from ..runners.runner import Trial
+from ..search.space import Space
+from ..search.strategy import Teacher
+from .counts import FREE, MACROS, Counts, of_profiles
+
+FOLDER = Path(__file__).parent / "surveys"
+MOST_ROWS = 1_000_000
+_RESOURCES = ("threads", "registers", "spilled_bytes", "local_bytes", "shared_bytes", "blocks")
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration on a part. config: all macros. cubin_hash: of what ran."""
+
+    model: str
+    product: Product
+    tokens: int
+    ep: int
+    config: dict[str, int]
+    cubin_hash: str
+    profile: Profile
+    trial: Trial
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured on one GPU: times measured, counts simulated. seconds `[rows]`, inf where
+    one failed; part `[rows]`: the place in `parts`; counts `[rows]`."""
+
+    gpu: str
+    about: dict[str, str]
+    parts: tuple[Part, ...]
+    part: NDArray[np.int64]
+    counts: Counts
+    configs: tuple[dict[str, int], ...]
+    cubins: tuple[str, ...]
+    seconds: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    def rows_of(self, part: int) -> NDArray[np.int64]:
+        return np.flatnonzero(self.part == part)
+
+    def teacher(self, part: int) -> Teacher:
+        """What was measured on one part, as a searched space."""
+        rows = self.rows_of(part)
+        free = [{name: self.configs[row][name] for name in FREE} for row in rows]
+        return Teacher(
+            name=f"{self.parts[part].name} on {self.gpu}",
+            space=Space.of(GROUPED_GEMM.name, free),
+            seconds=self.seconds[rows],
+        )
+
+
+def write(path: str | Path, rows: Iterable[Measured], about: dict[str, str]) -> None:
+    """One Parquet file. about: the GPU's catalogue name as `gpu`, driver, compiler, date, source,
+    licence, whatever else tells where it comes from."""
+    kept = list(rows)
+    if not kept:
+        raise BadInput("nothing was measured", file=path)
+    kinds = sorted({name for one in kept for name in one.profile.step})
+    columns = {
+        "model": [one.model for one in kept],
+        "product": [one.product for one in kept],
+        "tokens": [one.tokens for one in kept],
+        "ep": [one.ep for one in kept],
+        **{name: [one.config[name] for one in kept] for name in MACROS},
+        "seconds": [one.trial.seconds for one in kept],
+        "spread": [one.trial.spread for one in kept],
+        "repeats": [one.trial.repeats for one in kept],
+        "status": [one.trial.status for one in kept],
+        "cubin_hash": [one.cubin_hash for one in kept],
+        **{name: [getattr(one.profile, name) for one in kept] for name in _RESOURCES},
+        "limiter": [one.profile.limiter for one in kept],
+        **{f"step_{kind}": [one.profile.step.get(kind, 0.0) for one in kept] for kind in kinds},
+        **{f"tile_{kind}": [one.profile.tile.get(kind, 0.0) for one in kept] for kind in kinds},
+    }
+    parquet.write(path, columns, {f"moesaic.{key}": value for key, value in about.items()})
+
+
+def read(path: str | Path) -> Survey:
+    """A file that `write` made. Raises BadInput for any other."""
+    about = {
+        key.removeprefix("moesaic."): value
+        for key, value in parquet.metadata(path).items()
+        if key.startswith("moesaic.")
+    }
+    if about.get("kind") != "survey":
+        raise BadInput("is no survey; make one with `moesaic tune survey`", file=path)
+    counted = ("mma", "instructions", "wavefronts", "load_sectors")
+    steps = [f"step_{kind}" for kind in counted]
+    found = parquet.read(
+        path,
+        {
+            **dict.fromkeys(("model", "product", "status", "cubin_hash", "limiter"), "text"),
+            **dict.fromkeys(("tokens", "ep", *MACROS), "int"),
+            **dict.fromkeys(("seconds", "spread", *_RESOURCES, *steps), "float"),
+            "tile_instructions": "float",
+        },
+        most_rows=MOST_ROWS,
+    )
+    keys = list(zip(*(found[name] for name in ("model", "product", "tokens", "ep")), strict=True))
+    distinct = list(dict.fromkeys(keys))
+    place = {key: at for at, key in enumerate(distinct)}
+    macros = np.stack([found[name] for name in MACROS], axis=1).tolist()
+    configs = tuple(dict(zip(MACROS, row, strict=True)) for row in macros)
+    profiles = [
+        Profile(
+            **{name: int(found[name][row]) for name in _RESOURCES},
+            limiter=found["limiter"][row],
+            step={kind: float(found[f"step_{kind}"][row]) for kind in counted},
+            tile={"instructions": float(found["tile_instructions"][row])},
+        )
+        for row in range(len(configs))
+    ]
+    return Survey(
+        gpu=about.get("gpu", "a GPU"),
+        about=about,
+        parts=tuple(part_of(model(m), p, int(t), ep=int(e)) for m, p, t, e in distinct),
+        part=np.array([place[key] for key in keys]),
+        counts=of_profiles(configs, profiles),
+        configs=configs,
+        cubins=tuple(found["cubin_hash"]),
+        seconds=np.where(found["status"] == "ok", found["seconds"], np.inf),
+        spread=found["spread"],
+    )
+
+
+def shipped_gpus() -> list[str]:
+    """The GPUs whose surveys ship."""
+    return sorted(file.stem for file in FOLDER.glob("*.parquet"))
+
+
+@functools.cache
+def shipped(gpu: str) -> Survey:
+    """The survey of a GPU of the catalogue; raises BadInput where none ships."""
+    if gpu not in shipped_gpus():
+        raise unknown("survey of a GPU", gpu, shipped_gpus())
+    return read(FOLDER / f"{gpu}.parquet")
