@@ -1,9 +1,9 @@
 """How long a configuration of the experts' kernel takes on a CPU, from what its loops do.
 
 An expert's rows go in tiles of MR, the rest in halves. A tile takes steps through the depth; a step
-lasts as long as the slowest of its multiply-adds, its loads, and the latency of a sum. The first
-tile of rows waits for the weights from memory besides, the next ones find them in the second cache.
-The end of a stretch costs something for each vector of sums.
+lasts as long as the slowest of its multiply-adds, its loads, the second cache, and the latency of a
+sum. The first tile of rows waits for the weights from memory besides, the next ones find them in
+the second cache. The end of a stretch costs something for each vector of sums.
 """
 
 from __future__ import annotations
@@ -126,60 +126,60 @@ def _units(
     tiles = product.columns // columns
     total = 0.0
     for rows, times in experts:
-        left, height, first = rows, config["MR"], True
+        left, height, cold = rows, config["MR"], 1
         while left:
             count, left = divmod(left, height)
-            total += times * tiles * count * _tile(config, costs, product, height)
-            if count and first:
-                total += times * tiles * _waits(config, costs, product)
-                first = False
+            if count:
+                warm = (count - cold) * _tile(config, costs, product, height)
+                total += times * tiles * warm
+                total += times * tiles * cold * _tile(config, costs, product, height, cold=True)
+                cold = 0
             height //= 2
     return total
 
 
-def _tile(config: Mapping[str, int], costs: CpuCosts, product: Product, height: int) -> float:
-    """Of `height` rows through the whole depth, its weights in the second cache."""
+def _tile(
+    config: Mapping[str, int], costs: CpuCosts, product: Product, height: int, cold: bool = False
+) -> float:
+    """Of `height` rows through the whole depth. cold: its weights lie in memory, else in the second
+    cache, which feeds while the core multiplies. The latency of a sum covers either."""
     wide = config["NR"] * product.parts
-    loads = (height + wide + (wide if config["PREFETCH"] else 0)) * costs.load
     lines = wide * config["VECTOR"] / LINE
-    step = (
-        max(height * wide, loads, costs.latency, lines * costs.near) + costs.loop / config["UNROLL"]
-    )
-    end = height * wide * (costs.add + (0 if config["LAYOUT"] else costs.fold)) + costs.tile
-    return _steps(config, product) * step + -(-product.depth // config["KC"]) * end
+    loads = (height + wide + (wide if config["PREFETCH"] else 0)) * costs.load
+    busy = max(height * wide, loads)
+    fed = busy + lines * _wait(config, costs, product) if cold else max(busy, lines * costs.near)
+    step = max(fed, costs.latency) + costs.loop / config["UNROLL"]
+    add = height * wide * (costs.add + (0 if config["LAYOUT"] else costs.fold))
+    steps = product.depth if config["LAYOUT"] else product.depth // config["VECTOR"]
+    return steps * step + -(-product.depth // config["KC"]) * (add + costs.tile)
 
 
-def _waits(config: Mapping[str, int], costs: CpuCosts, product: Product) -> float:
-    """For the weights of a tile of columns from memory."""
-    lines = _steps(config, product) * config["NR"] * product.parts * config["VECTOR"] / LINE
+def _wait(config: Mapping[str, int], costs: CpuCosts, product: Product) -> float:
+    """For a line of the weights from memory."""
     ahead = config["PREFETCH"]
     if config["LAYOUT"]:
-        return lines * (costs.far_panels_ahead if ahead else costs.far_panels)
+        return costs.far_panels_ahead if ahead else costs.far_panels
     if not ahead:
-        return lines * costs.far
+        return costs.far
     stretch = min(config["KC"], product.depth) / LINE
-    return lines * (costs.far_ahead + min(1.0, ahead / stretch) * costs.astray)
-
-
-def _steps(config: Mapping[str, int], product: Product) -> int:
-    return product.depth if config["LAYOUT"] else product.depth // config["VECTOR"]
+    return costs.far_ahead + min(1.0, ahead / stretch) * costs.astray
 
 
 COSTS = CpuCosts(
-    load=0.70,
-    latency=4.38,
-    loop=0.66,
-    near=3.16,
-    far=12.7,
-    far_ahead=11.5,
-    far_panels=15.2,
-    far_panels_ahead=14.0,
-    astray=2.40,
-    add=3.05,
-    fold=14.8,
-    tile=11.0,
+    load=0.667,
+    latency=4.19,
+    loop=0.589,
+    near=3.37,
+    far=14.2,
+    far_ahead=12.4,
+    far_panels=16.5,
+    far_panels_ahead=14.8,
+    astray=2.79,
+    add=2.41,
+    fold=11.8,
+    tile=18.2,
 )
 """Fitted to 140 configurations of five shapes on one x86-64 server with AVX-512; on other CPUs they
 scale with the core's peak (bench/accuracy/cpu_kernel.py fits anew)."""
-FACTOR = 1.22
+FACTOR = 1.23
 """Of the configurations that were not fitted."""

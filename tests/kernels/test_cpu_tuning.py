@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import partial
+
+import msgspec
 import pytest
 
 from moesaic.base import BadInput
 from moesaic.kernels.compiled import cpp
 from moesaic.kernels.compiled.compiler import NoCompiler
-from moesaic.kernels.runners.cpu_tuning import cpu_tuning
-from moesaic.measured.cpu_layer import Shape
+from moesaic.kernels.library.cpu_experts import CpuShape
+from moesaic.kernels.prediction.cpu import predict
+from moesaic.kernels.runners.cpu import CpuRunner
+from moesaic.kernels.runners.isolated import Isolated
 
-TINY = Shape(hidden=128, inter=64, experts=3, top_k=2)
+TINY = CpuShape(hidden=128, inter=64, experts=3, top_k=2, tokens=9)
 
 
 @pytest.fixture(autouse=True)
@@ -23,15 +27,15 @@ def compiler():
 
 
 def test_the_configuration_of_the_best_prediction_is_measured_in_its_own_process():
-    runner, predicted = cpu_tuning(TINY, tokens=9)
-    with runner:
-        assert predicted.shape == (len(runner.space),)
-        assert (np.isfinite(predicted) & (predicted > 0)).all()
-        trial = runner(int(predicted.argmin()))
+    with Isolated(partial(CpuRunner, TINY), limit_s=60) as runner:
+        foreseen = predict(runner.space, TINY)
+        assert foreseen.seconds.shape == (len(runner.space),)
+        assert foreseen.seconds.min() > foreseen.bound_s > 0
+        trial = runner(int(foreseen.seconds.argmin()))
     assert (trial.status, runner.evidence) == ("ok", "measured-here")
     assert runner.about["kernel"] == "experts-cpu"
 
 
 def test_a_shape_that_no_configuration_serves_is_refused_before_anything_is_measured():
     with pytest.raises(BadInput, match="columns are shared out without a rest"):
-        cpu_tuning(TINY._replace(hidden=100))
+        Isolated(partial(CpuRunner, msgspec.structs.replace(TINY, hidden=100)), limit_s=60)
