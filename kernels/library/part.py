@@ -19,14 +19,23 @@ Product = Literal["gate-up", "down"]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """name: for people. fixed: the macros that the work decides; a search is free in the others.
-    tokens: of the batch, all ranks together."""
+    """fixed: the macros that the work decides; a search is free in the others. tokens: of the
+    batch, all `ep` ranks together; this is one of them."""
 
-    name: str
+    model: str
+    product: Product
     tokens: int
+    ep: int
     kernel: Kernel
     fixed: Config
     shape: ExpertsShape
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        share = f" on one of {self.ep} ranks" if self.ep > 1 else ""
+        tokens = f"{self.tokens} token{'s' * (self.tokens > 1)}"
+        return f"{self.model} {self.product}, {tokens}{share}"
 
     @property
     def touched(self) -> int:
@@ -81,10 +90,11 @@ def part_of(
         depth=depth if gate_up else columns,
         columns=columns if gate_up else depth,
     )
-    share = f" on one of {ep} ranks" if ep > 1 else ""
     return Part(
-        name=f"{model.name} {product}, {tokens} token{'s' * (tokens > 1)}{share}",
+        model=model.name,
+        product=product,
         tokens=tokens,
+        ep=ep,
         kernel=GROUPED_GEMM if kernel == GROUPED_GEMM.name else DECODE,
         fixed={"DTYPE": 0, "FUSE_SWIGLU": int(gate_up), "GATHER": int(gate_up)},
         shape=shape,

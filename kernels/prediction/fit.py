@@ -68,29 +68,27 @@ def shipped(gpu: str) -> Fit:
     return load(Fit, file if file.is_file() else FOLDER / "h100-sxm.toml")
 
 
-def fit(survey: Survey, device: AnyDevice, command: str) -> Iterator[Fit | str]:
+def fit(survey: Survey, device: AnyDevice, command: str) -> Iterator[tuple[Fit, Array] | str]:
     """Fits all parts, then all but each in turn: that is what the scores are of. Yields a word on
-    what is being done, and at last the fit. Raises BadInput for a survey with too few rows."""
+    what is being done, and at last the fit, and the seconds `[rows]` of each part as predicted
+    without it. Raises BadInput for a survey with too few rows."""
     good = np.flatnonzero(np.isfinite(survey.seconds))
     if len(good) < LEAST_ROWS:
         raise BadInput(f"holds {len(good)} measurements; {LEAST_ROWS} are needed to fit constants")
     machine = Machine.of(device, "bf16")
     yield f"fitting {len(good)} measurements"
     everything = constants_of(survey, machine, good)
-    scores, errors = [], []
+    seconds, scores = seconds_of(survey, machine, everything, np.arange(len(survey.part))), []
     places = sorted({int(survey.part[row]) for row in good})
     for place in places if len(places) > 1 else []:
         yield f"fitting without {survey.parts[place].name}"
         mine = survey.part[good] == place
         known = constants_of(survey, machine, good[~mine], everything)
-        predicted = seconds_of(survey, machine, known, good[mine])
-        scores.append(score(survey.parts[place].name, predicted, survey.seconds[good[mine]]))
-        errors.append(np.log(survey.seconds[good[mine]] / predicted))
-    if not errors:
-        predicted = seconds_of(survey, machine, everything, good)
-        errors.append(np.log(survey.seconds[good] / predicted))
-    low, high = np.exp(np.quantile(np.concatenate(errors), INSIDE))
-    yield Fit(
+        rows = good[mine]
+        seconds[rows] = seconds_of(survey, machine, known, rows)
+        scores.append(score(survey.parts[place].name, seconds[rows], survey.seconds[rows]))
+    low, high = np.quantile(survey.seconds[good] / seconds[good], INSIDE)
+    found = Fit(
         gpu=survey.gpu,
         data=f"{len(good)} measurements, {', '.join(f'{k} {v}' for k, v in _origin(survey))}",
         command=command,
@@ -99,6 +97,7 @@ def fit(survey: Survey, device: AnyDevice, command: str) -> Iterator[Fit | str]:
         constants=everything,
         unseen=tuple(scores),
     )
+    yield found, seconds
 
 
 def constants_of(

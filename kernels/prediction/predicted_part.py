@@ -19,6 +19,7 @@ from .counts import Array, closed, of_profiles
 from .fit import Fit, shipped
 from .grouped import LIMITERS, predict
 
+
 def space_of(part: Part, architecture: str) -> Space:
     """Every configuration that can serve the part on the architecture. Raises BadInput, naming the
     rule, where there is none."""

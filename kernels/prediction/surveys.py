@@ -14,7 +14,7 @@ from ...base import BadInput, parquet, unknown
 from ...workload.load import model
 from ..compiled.profile import Profile
 from ..library.grouped_gemm import GROUPED_GEMM
-from ..library.part import Part, Product, part_of
+from ..library.part import Part, part_of
 from ..runners.runner import Trial
 from ..search.space import Space
 from ..search.strategy import Teacher
@@ -28,10 +28,7 @@ _RESOURCES = ("threads", "registers", "spilled_bytes", "local_bytes", "shared_by
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration on a part. config: all macros. cubin_hash: of what ran."""
 
-    model: str
-    product: Product
-    tokens: int
-    ep: int
+    part: Part
     config: dict[str, int]
     cubin_hash: str
     profile: Profile
@@ -74,10 +71,10 @@ def write(path: str | Path, rows: Iterable[Measured], about: dict[str, str]) -> 
         raise BadInput("nothing was measured", file=path)
     kinds = sorted({name for one in kept for name in one.profile.step})
     columns = {
-        "model": [one.model for one in kept],
-        "product": [one.product for one in kept],
-        "tokens": [one.tokens for one in kept],
-        "ep": [one.ep for one in kept],
+        "model": [one.part.model for one in kept],
+        "product": [one.part.product for one in kept],
+        "tokens": [one.part.tokens for one in kept],
+        "ep": [one.part.ep for one in kept],
         **{name: [one.config[name] for one in kept] for name in MACROS},
         "seconds": [one.trial.seconds for one in kept],
         "spread": [one.trial.spread for one in kept],

@@ -2,93 +2,91 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from ...base import BadInput
-from ..compiled.build import Build, build
+from ..compiled.arches import number
+from ..compiled.build import build
 from ..compiled.parallel import in_threads
 from ..compiled.profile import Profile, profile
 from ..library import Config, Kernel
 from ..library.part import Part
+from ..prediction.surveys import Measured
 from ..search.space import Space
 from .gpu import local_gpu
 from .gpu_part import GpuRunner
 from .isolated import Isolated
-from .runner import Runner, Trial
+from .runner import Runner
 
 LIMIT_S = 30.0
+WARPS = range(4, 9)
+SUMS = range(8, 129)
+"""Of a thread. Fewer warps or sums leave the tensor cores idle, more do not fit the registers."""
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration compiled: its cubin, and what a block of it does."""
+    """A configuration compiled: all its macros, its cubin, and what a block of it does."""
 
     config: dict[str, int]
     cubin_hash: str
-    compiler: str
     profile: Profile
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration measured on a part."""
-
-    part: str
-    trial: Trial
+def sample(kernel: Kernel, fixed: Config, architecture: str, count: int, seed: int) -> Space:
+    """Configurations worth measuring, `count` of them by chance; all where there are fewer."""
+    free = {name: v for name, v in kernel.parameters.items() if name not in fixed}
+    whole = Space.within(
+        kernel.name, free, kernel.constraints, {**fixed, "ARCH": number(architecture)}
+    )
+    worth = []
+    for row in range(len(whole)):
+        config = whole.config(row)
+        warps = config["WARPS_M"] * config["WARPS_N"]
+        sums = config["BM"] * config["BN"] * (1 + fixed["FUSE_SWIGLU"]) // (32 * warps)
+        if warps in WARPS and sums in SUMS:
+            worth.append(config)
+    random.Random(seed).shuffle(worth)
+    return Space.of(kernel.name, worth[:count])
 
 
 def survey(
     parts: Sequence[Part],
-    configs: Sequence[Config],
+    space: Space,
     deadline_s: float,
     runner: Callable[[Part, Space], Runner] = GpuRunner,
-) -> Iterator[Built | Seen]:
-    """What was built, then what was measured, part by part in the order given.
+) -> Generator[Measured, None, None]:
+    """What was measured, part by part in the order given; what does not compile is left out.
 
-    configs: of the first part's kernel, the macros that the work fixes left out. The first part is
-    measured while the processors still compile. After `deadline_s` no more is begun.
+    parts: of one kernel and one product. The first is measured while the processors still compile.
+    After `deadline_s` nothing more is begun.
     """
     end = time.monotonic() + deadline_s
     arch = local_gpu().arch
-    space = Space.of(parts[0].kernel.name, configs)
-    kernel, fixed = parts[0].kernel, parts[0].fixed
-    rows: list[int] = []
-    made = in_threads(partial(_built, kernel, arch, fixed), list(space_configs(space)))
-    with Isolated(partial(runner, parts[0], space), LIMIT_S) as measure:
-        for row, one in enumerate(made):
-            if isinstance(one, Built):
-                yield one
-                rows.append(row)
-                if _serves(parts[0], one):
-                    yield Seen(part=parts[0].name, trial=measure(row))
-            if time.monotonic() > end:
-                return
-    for part in parts[1:]:
+    first, built = parts[0], dict[int, Built]()
+    whole = [{**space.config(row), **first.fixed} for row in range(len(space))]
+    made = in_threads(partial(_built, first.kernel, arch), whole)
+    for part in parts:
         with Isolated(partial(runner, part, space), LIMIT_S) as measure:
-            for row in rows:
-                if not part.kernel.refusals({**space.config(row), **fixed}, part.shape):
-                    yield Seen(part=part.name, trial=measure(row))
+            for row in range(len(space)):
                 if time.monotonic() > end:
                     return
+                if part is first and isinstance(one := next(made), Built):
+                    built[row] = one
+                if row in built and not part.kernel.refusals(built[row].config, part.shape):
+                    yield Measured(
+                        part=part, trial=measure(row), **msgspec.structs.asdict(built[row])
+                    )
 
 
-def space_configs(space: Space) -> Iterator[dict[str, Any]]:
-    return (space.config(row) for row in range(len(space)))
-
-
-def _built(kernel: Kernel, arch: str, fixed: Config, config: Config) -> Built | BadInput:
+def _built(kernel: Kernel, arch: str, config: Config) -> Built | BadInput:
     try:
-        made: Build = build(kernel, {**config, **fixed}, arch)
+        made = build(kernel, config, arch)
         counted = profile(kernel, made)
     except BadInput as fault:
         return fault
-    return Built(
-        config=dict(config), cubin_hash=made.cubin_hash, compiler=made.compiler, profile=counted
-    )
-
-
-def _serves(part: Part, one: Built) -> bool:
-    return not part.kernel.refusals({**one.config, **part.fixed}, part.shape)
+    return Built(config=made.config, cubin_hash=made.cubin_hash, profile=counted)
