@@ -1,10 +1,10 @@
 """Guided: rank everything by what is known, measure what promises most, learn from it, repeat.
 
 What is known is a set of sources: the seconds of other GPUs or shapes, and a model's prediction.
-For each source there is a belief: this space is like that source, but for a common factor, an
-unknown emphasis, and a rest that is alike for like configurations. How the rest varies is learnt
-where two sources differ. Every measurement moves each belief's means and its share of the say: so
-the search finds out whom to believe.
+For each source there is a belief: this space is like that source, but for a common factor and a
+rest that is alike for like configurations. How the rest varies is learnt where two sources differ.
+Every measurement moves each belief's means and its share of the say: so the search finds out whom
+to believe.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from .surrogate import Belief, Covariance, Floats, distances, learnt, unlearnt
 
 SAMPLE = 300
 """Configurations at which sources are compared."""
-EMPHASES = (0.3,)
-"""Standard deviations of how much of each source's differences may be added or taken away."""
 MOST_CANDIDATES = 20_000
 """Configurations that are thought about: of a larger space the best by the sources."""
 FIRST = 8
@@ -100,15 +98,8 @@ class _Guided:
         return np.asarray(shares / shares.sum())
 
     def _beliefs(self, covariance: Covariance) -> list[Belief]:
-        if not self.sources:
-            flat = np.zeros(len(self.table))
-            return [Belief(flat, covariance, self.table, flat[None] * 0, self.most)]
-        centred = np.array([source - source.mean() for source in self.sources])
-        return [
-            Belief(source, covariance, self.table, emphasis * centred, self.most)
-            for source in centred
-            for emphasis in EMPHASES
-        ]
+        priors = self.sources or [np.zeros(len(self.table))]
+        return [Belief(prior, covariance, self.table) for prior in priors]
 
     def _learn_anew(self) -> None:
         places, logs = list(self.measured), np.array(list(self.measured.values()))

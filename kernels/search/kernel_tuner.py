@@ -2,7 +2,8 @@
 
 Its strategies call a runner. They run in a thread of their own, with a runner that hands each
 configuration over and waits for the answer, so that they ask and are told like any other strategy.
-They draw from Python's and numpy's global generators, which are seeded before one begins.
+They draw from Python's and numpy's global generators, which are seeded before one begins; one that
+draws from a generator of its own (`diff_evo`) cannot be repeated.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import queue
 import random
 import threading
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ from .space import Space
 from .strategy import Question, Search, Strategy
 
 PREFIX = "kt-"
+MAX_THREADS = 1024
+"""Of a block, as one of its strategies asks; the space has been held to its own rules already."""
 INSTALL = "strategies of Kernel Tuner need it: pip install kernel_tuner"
 
 
@@ -103,6 +107,7 @@ class _Runner:
         self.asked: queue.SimpleQueue[int | Exception | None] = queue.SimpleQueue()
         self.told: queue.SimpleQueue[float | None] = queue.SimpleQueue()
         self.known: set[int] = set()
+        self.dev = SimpleNamespace(max_threads=MAX_THREADS)
 
     def run(self, configs: Iterable[tuple[Any, ...]], options: Any) -> list[dict[str, Any] | None]:
         return [None if options.budget.is_done() else self._one(c, options) for c in configs]

@@ -84,6 +84,13 @@ def replay(
 
 def _fractions(name: str, question: Question, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """One search `[budget]`; one that ends early stays where it came to."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):  # its matrices are small: threads would wait for each other
+        return _followed(name, question, seconds)
+
+
+def _followed(name: str, question: Question, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     search = unique(strategy_named(name)(question), question.budget)
     found = np.full(question.budget, np.inf)
     row: int | None = next(search, None)

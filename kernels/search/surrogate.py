@@ -28,6 +28,8 @@ LEAST_NUGGET = 1e-3
 """Variance of a log time that nothing explains: repeats differ by some percent."""
 WIDE = 4.0
 """Variance of the unknown common factor, over that of the process: nearly anything."""
+ROOM = 64
+"""Measurements that there is room for at first."""
 ROUNDING = 1e-6
 """Share of the variance below which what is left of it is rounding."""
 
@@ -81,83 +83,75 @@ def learnt(
     apart: Sequence[NDArray[np.float64]], table: NDArray[np.int16], values: Floats
 ) -> Covariance:
     """The covariance under which these values `[configs]` of these configurations are likeliest."""
+    from scipy.linalg import lapack  # its BLAS must be there to be limited
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     values = values - values.mean()
     size = float(values.var()) + LEAST_NUGGET
-    alike = np.array(
-        [
-            np.exp(-d[np.ix_(places, places)] / RANGE)
-            for d, places in zip(apart, table.T, strict=True)
-        ]
-    )
+    alike = [
+        np.exp(-d[np.ix_(places, places)] / RANGE) for d, places in zip(apart, table.T, strict=True)
+    ]
     count = len(apart)
-    found = minimize(
-        _surprise,
-        np.r_[np.zeros(count + 1), -3.0],
-        (alike, values, size),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(-4, 4)] * count + [(-3, 3), (-8, 1)],
-        options={"maxiter": 60},
-    ).x
+    with threadpool_limits(1, "blas"):  # of small matrices threads wait for each other
+        found = minimize(
+            _surprise,
+            np.r_[np.zeros(count + 1), -3.0],
+            (alike, values, size, lapack),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-4, 4)] * count + [(-3, 3), (-8, 1)],
+            options={"maxiter": 60},
+        ).x
     sizes = np.exp(found)
     nugget = size * sizes[-1] + LEAST_NUGGET
     return _covariance(apart, sizes[:count], size * sizes[count], nugget)
 
 
 def _surprise(
-    logs: Floats, alike: Floats, values: Floats, size: float
+    logs: Floats, alike: Sequence[Floats], values: Floats, size: float, lapack: Any
 ) -> tuple[float, NDArray[np.float64]]:
     """Minus the log posterior of log a_p, log variance and log nugget, and its gradient.
 
     Rasmussen and Williams, equations 5.8 and 5.9; the last two are over `size`.
     """
-    a = np.exp(logs[:-2])[:, None, None]
-    factors = (1 + a * alike) / (1 + a)
-    process = size * np.exp(logs[-2]) * factors.prod(axis=0)
+    matters = np.exp(logs[:-2])
+    process = np.full((len(values), len(values)), size * np.exp(logs[-2]))
+    for a, near in zip(matters, alike, strict=True):
+        process *= (1 + a * near) / (1 + a)
     own = size * np.exp(logs[-1])
-    count = len(values)
-    whole = process + (own + LEAST_NUGGET) * np.eye(count)
-    inverse = np.linalg.inv(whole)
+    factor, _ = lapack.dpotrf(process + (own + LEAST_NUGGET) * np.eye(len(values)), lower=1)
+    lower, _ = lapack.dpotri(factor, lower=1)
+    inverse = np.tril(lower) + np.tril(lower, -1).T
     weights = inverse @ values
     slope = inverse - np.outer(weights, weights)
-    shares = a * alike / (1 + a * alike) - a / (1 + a)
-    gradient = (
-        0.5
-        * np.r_[
-            np.tensordot(shares, slope * process, 2), (slope * process).sum(), own * np.trace(slope)
-        ]
-    )
+    own_slope = own * np.trace(slope)
+    slope *= process
+    of_matters = [
+        (slope * (a * (near - 1) / (1 + a * near))).sum() / (1 + a)
+        for a, near in zip(matters, alike, strict=True)
+    ]
+    gradient = 0.5 * np.array([*of_matters, slope.sum(), own_slope])
     gradient[:-2] += logs[:-2] / PRIOR_SPREAD**2
-    surprise = 0.5 * (values @ weights + np.linalg.slogdet(whole)[1])
+    surprise = 0.5 * values @ weights + np.log(np.diag(factor)).sum()
     return float(surprise + 0.5 * ((logs[:-2] / PRIOR_SPREAD) ** 2).sum()), gradient
 
 
 class Belief:
     """What is believed of every configuration: mean and variance `[configs]` of its log seconds.
 
-    prior: the mean before any measurement, up to a common factor. loads `[loads, configs]`: known
-    curves of which unknown amounts, of standard deviation 1, may be added. The scale of the
-    variances is unknown; PSEUDO measurements speak for 1, the others for what they show.
+    prior: the mean before any measurement, up to a common factor. The scale of the variances is
+    unknown too: PSEUDO measurements speak for 1, the others for what they show.
     """
 
     PSEUDO = 2.0
 
-    def __init__(
-        self,
-        prior: Floats,
-        covariance: Covariance,
-        table: NDArray[np.int16],
-        loads: Floats,
-        most: int,
-    ) -> None:
+    def __init__(self, prior: Floats, covariance: Covariance, table: NDArray[np.int16]) -> None:
         self.mean = np.array(prior, float)
-        self.covariance, self.table, self.loads = covariance, table, loads
-        common = (1 + WIDE) * covariance.variance
-        self.variance = common + (loads**2).sum(axis=0)
+        self.covariance, self.table = covariance, table
+        self.variance = np.full(len(table), (1 + WIDE) * covariance.variance)
         self._least = ROUNDING * covariance.variance
-        self._told = np.empty((most, len(table)), np.float32)
+        self._told = np.empty((ROOM, len(table)), np.float32)
         self.count, self.log_evidence, self._misfit = 0, 0.0, 0.0
 
     @property
@@ -174,9 +168,10 @@ class Belief:
         if self.count:
             self._weigh(error, variance)
         column = self.covariance.column(self.table, row) + WIDE * self.covariance.variance
-        column += self.loads[:, row] @ self.loads
         before = self._told[: self.count]
         told = (column - before[:, row] @ before) / math.sqrt(variance)
+        if self.count == len(self._told):
+            self._told = np.concatenate([self._told, np.empty_like(self._told)])
         self._told[self.count] = told
         self.count += 1
         self.mean += told * (error / math.sqrt(variance))
