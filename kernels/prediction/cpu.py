@@ -83,7 +83,8 @@ def predicted(
     cpu: Cpu,
     costs: CpuCosts,
 ) -> Numbers:
-    """Seconds of a round for each configuration, the mean over the rounds `starts`."""
+    """Seconds of a round for each configuration, the mean over the rounds `starts`; the roofline
+    where threads would together be faster."""
     rows, times = np.unique(np.diff(starts), return_counts=True)
     experts = [(int(r), int(n)) for r, n in zip(rows, times, strict=True) if r]
     core = cpu.core_flops_per_s or cpu.peak("fp32") / cpu.cores
@@ -96,7 +97,7 @@ def predicted(
         / config["THREADS"]
         for config in configs
     ]
-    return np.array(units, np.float64) * (unit_s / len(starts))
+    return np.maximum(np.array(units) * (unit_s / len(starts)), bound_s(shape, starts, cpu))
 
 
 def bound_s(shape: CpuShape, starts: NDArray[np.int64], cpu: Cpu) -> float:
