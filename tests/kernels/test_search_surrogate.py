@@ -80,9 +80,7 @@ def test_the_belief_that_was_right_has_the_more_evidence():
 
 def test_the_gradient_of_the_surprise_is_that_of_differences():
     rng = np.random.default_rng(3)
-    alike = np.array(
-        [np.exp(-d[np.ix_(p, p)] / 2) for d, p in zip(APART, SPACE.table.T, strict=True)]
-    )
+    alike = [np.exp(-d[np.ix_(p, p)] / 2) for d, p in zip(APART, SPACE.table.T, strict=True)]
     values, point = rng.normal(size=len(SPACE)), rng.normal(size=5)
     off = check_grad(
         lambda x: _surprise(x, alike, values, 1.0, lapack)[0],

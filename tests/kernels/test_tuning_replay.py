@@ -39,7 +39,8 @@ def test_guided_finds_the_best_of_a_convolution_where_transfer_has_not():
 
 @pytest.mark.slow
 def test_guided_beats_transfer_on_all_four_spaces():
-    at_25, at_50 = [], []
+    at_25: list[float] = []
+    at_50: list[float] = []
     for name in TRANSFER:
         guided, transfer = on(name, ["guided", "transfer"], seeds=20, jobs=-1)
         for mark, values in ((25, at_25), (50, at_50)):
