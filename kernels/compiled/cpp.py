@@ -42,10 +42,15 @@ def compiler() -> tuple[str, ...]:
 
 
 @functools.cache
+def version(words: tuple[str, ...]) -> str:
+    """The first line of what the compiler says of itself."""
+    return _run([*words, "--version"]).stdout.partition("\n")[0]
+
+
 def _identity(words: tuple[str, ...]) -> str:
     """What a build depends on besides its text: the compiler and, by -march=native, the CPU."""
-    told = _run([*words, "--version"])
-    return "\n".join([*words, told.stdout, *processor()[1], processor()[0]])
+    name, flags = processor()
+    return "\n".join([*words, version(words), name, *flags])
 
 
 def shared_object(source: str, macros: Mapping[str, int]) -> tuple[bytes, bool]:

@@ -26,9 +26,12 @@ BUILT: dict[str, tuple[int, ...]] = {
 them, 1 in panels. MR, NR: rows and columns, or vectors of columns, of the register tile. UNROLL:
 steps of the depth at a time. FUSE: gate and up in one tile. PREFETCH: cache lines ahead, 0 none."""
 
-GIVEN: dict[str, tuple[int, ...]] = {"KC": (256, 4096)}
-"""Given to the run. KC: depth of a stretch, at most all of it. THREADS, from one to all cores,
-comes with the machine."""
+WHOLE = 16384
+"""A stretch that no depth is longer than."""
+
+GIVEN: dict[str, tuple[int, ...]] = {"KC": (256, WHOLE)}
+"""Given to the run. KC: depth of a stretch, or WHOLE. THREADS, from one to all cores, comes with
+the machine."""
 
 NC = 64
 """Columns of a task: few enough that its weights fit the second cache, and whole tiles of any
@@ -47,7 +50,7 @@ CONSTRAINTS = (
         "hidden % (UNROLL * VECTOR) == 0 and inter % (UNROLL * VECTOR) == 0",
         "the depth is read in whole steps",
     ),
-    Constraint("KC < 4096 or hidden > 256 or inter > 256", "else 256 is all of it already"),
+    Constraint(f"KC < {WHOLE} or hidden > 256 or inter > 256", "else 256 is the whole already"),
 )
 
 
@@ -64,6 +67,8 @@ class CpuShape(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if min(msgspec.structs.astuple(self)) < 1 or self.top_k > self.experts:
             raise BadInput("needs sizes of at least 1 and top_k of at most experts", value=self)
+        if max(self.hidden, self.inter) > WHOLE:
+            raise BadInput(f"has sizes above {WHOLE}", value=self)
         if self.expert_bytes * self.experts > MOST_BYTES:
             raise BadInput(f"its weights would take more than {MOST_BYTES} bytes", value=self)
 
@@ -99,8 +104,8 @@ def vector_unit(cpu: Cpu) -> VectorUnit:
 
 
 def parameters(cpu: Cpu) -> dict[str, tuple[int, ...]]:
-    threads = sorted({cpu.cores} | {2**i for i in range(cpu.cores.bit_length())} - {0})
-    return {**BUILT, **GIVEN, "THREADS": tuple(t for t in threads if t <= cpu.cores)}
+    threads = {cpu.cores, *(2**i for i in range(cpu.cores.bit_length()))}
+    return {**BUILT, **GIVEN, "THREADS": tuple(sorted(threads))}
 
 
 def sizes(cpu: Cpu, shape: CpuShape) -> dict[str, int]:
@@ -121,7 +126,7 @@ def default(cpu: Cpu, shape: CpuShape) -> dict[str, int]:
     it: no blocking of the depth, no unrolling, no prefetch."""
     unit = vector_unit(cpu)
     side = 4 if unit.registers >= 32 else 2
-    whole = min(kc for kc in GIVEN["KC"] if kc >= min(max(shape.hidden, shape.inter), 4096))
+    whole = min(kc for kc in GIVEN["KC"] if kc >= max(shape.hidden, shape.inter))
     tile = {"VECTOR": unit.lanes, "LAYOUT": 0, "MR": side, "NR": side}
     plain = {"UNROLL": 1, "FUSE": 0, "PREFETCH": 0, "KC": whole}
     return {**tile, **plain, "THREADS": cpu.cores}

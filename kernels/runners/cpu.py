@@ -26,7 +26,7 @@ from .runner import Trial
 
 BUDGET_S = 0.2
 LEAST = 3
-
+"""Passes."""
 
 Nanoseconds = NDArray[np.int64]
 Round = Callable[[], Nanoseconds]
@@ -173,7 +173,7 @@ def about(cpu: Cpu, shape: CpuShape) -> dict[str, str]:
         "shape": f"{shape.experts} experts of {shape.hidden} x {shape.inter}, top {shape.top_k}, "
         f"{shape.tokens} tokens, fp32",
         "device": f"{cpu.vendor}, {cpu.cores} cores",
-        "compiler": " ".join(cpp.compiler()[:1]),
+        "compiler": cpp.version(cpp.compiler()),
     }
 
 
