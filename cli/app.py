@@ -27,6 +27,7 @@ COMMANDS: dict[str, Command] = {
     "kernel": Command(
         "kernel", "CUDA kernels: list, build, check, explain; thread blocks in time: blocks"
     ),
+    "tune": Command("tune", "kernels tuned by few measurements: run, replay, tiles, survey, fit"),
     "compare": Command("compare", "predictions held against measurements, signed errors"),
     "calibrate": Command("calibrate", "constants of the tile model from measurements"),
     "reproduce": Command("reproduce", "published claims beside ours: moetuner, exflow, llep"),

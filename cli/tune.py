@@ -9,6 +9,9 @@ import typer
 
 from ..base import BadInput
 from . import show
+from .tiles import tiles
+from .tune_run import run
+from .tune_survey import fit, survey
 
 if TYPE_CHECKING:
     from ..kernels.search import Recording
@@ -17,11 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Kernels tuned by few measurements; searches replayed on recorded spaces.",
 )
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `replay` a word of its own."""
+app.command()(run)
 
 
 @app.command()
@@ -94,3 +93,8 @@ def _teachers(space: Recording, words: str) -> list[Recording]:
     for one in named:
         require_kin(space, one)
     return named
+
+
+app.command()(tiles)
+app.command()(survey)
+app.command()(fit)

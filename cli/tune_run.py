@@ -20,32 +20,45 @@ CPU_KERNEL = "experts-cpu"
 JOURNAL, RESULTS = "journal.jsonl", "t4.json"
 
 
+Kernel = Annotated[
+    str, typer.Argument(help="grouped-gemm, decode (on a GPU), or experts-cpu (on this CPU).")
+]
+Model = Annotated[str, typer.Option(help="A bundled model, or the path of a config.json.")]
+Tokens = Annotated[int, typer.Option(min=1, help="In the layer, of all ranks together.")]
+On = Annotated[
+    str, typer.Option("--on", help="local measures; a GPU of the catalogue is predicted.")
+]
+Budget = Annotated[int, typer.Option(min=1, help="Different configurations to try.")]
+Matrices = Annotated[
+    Literal["gate-up", "down"], typer.Option(help="Of a GPU: which matrices of the experts.")
+]
+Ranks = Annotated[int, typer.Option(min=1, help="Ranks that the experts are spread over.")]
+By = Annotated[
+    str,
+    typer.Option(
+        help="guided, random, ga, bo, transfer, model. Default: guided; model if only predicted."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the routing, the numbers and the search.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="Folder for t4.json and the journal: the same command goes on there."),
+]
+
+
 def run(
-    kernel: Annotated[
-        str, typer.Argument(help="grouped-gemm, decode (on a GPU), or experts-cpu (on this CPU).")
-    ],
-    model: Annotated[str, typer.Option(help="A bundled model, or the path of a config.json.")] = "",
-    tokens: Annotated[int, typer.Option(min=1, help="In the layer, of all ranks together.")] = 64,
-    on: Annotated[
-        str, typer.Option("--on", help="local measures; a GPU of the catalogue is predicted.")
-    ] = "local",
-    budget: Annotated[int, typer.Option(min=1, help="Different configurations to try.")] = 20,
-    product: Annotated[
-        Literal["gate-up", "down"], typer.Option(help="Of a GPU: which matrices of the experts.")
-    ] = "gate-up",
-    ep: Annotated[int, typer.Option(min=1, help="Ranks that the experts are spread over.")] = 1,
-    strategy: Annotated[
-        str,
-        typer.Option(help="guided, random, ga, bo, transfer, model. Default: guided; model if only "
-                     "predicted."),
-    ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of the routing, the numbers, the search.")] = 0,
+    kernel: Kernel,
+    model: Model = "",
+    tokens: Tokens = 64,
+    on: On = "local",
+    budget: Budget = 20,
+    product: Matrices = "gate-up",
+    ep: Ranks = 1,
+    strategy: By = "",
+    seed: Seed = 0,
     as_json: show.Json = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for t4.json and the journal: the same command goes on there."),
-    ] = None,
-) -> None:  # fmt: skip
+    out: Folder = None,
+) -> None:
     """Ranks all configurations by prediction, tries a few, learns from each, and names the best.
 
     On `local` each one is compiled, checked against float64 and timed, in a process of its own.
