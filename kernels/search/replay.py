@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput
+from ...base.evidence import Evidence
 from .names import strategy_named
 from .recording import Recording, seconds_in
 from .strategy import Question, Teacher
-from .tune import unique
+from .tune import sent, unique
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     space: str
     strategy: str
     taught_by: tuple[str, ...]
+    evidence: Evidence
     fractions: NDArray[np.float64]
 
     def mean_at(self, evaluations: int) -> float:
@@ -76,6 +78,7 @@ def replay(
             space=recording.name,
             strategy=name,
             taught_by=tuple(teacher.name for teacher in teachers),
+            evidence=recording.evidence,
             fractions=found[i],
         )
         for i, name in enumerate(strategies)
@@ -93,13 +96,10 @@ def _fractions(name: str, question: Question, seconds: NDArray[np.float64]) -> N
 def _followed(name: str, question: Question, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     search = unique(strategy_named(name)(question), question.budget)
     found = np.full(question.budget, np.inf)
-    row: int | None = next(search, None)
+    row = next(search, None)
     for i in range(question.budget):
         if row is None:
             break
         found[i] = seconds[row]
-        try:
-            row = search.send(found[i])
-        except StopIteration:
-            row = None
+        row = sent(search, found[i])
     return np.asarray(seconds.min() / np.minimum.accumulate(found))

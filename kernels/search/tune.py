@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -50,20 +50,13 @@ def tune(
     name = strategy if isinstance(strategy, str) else strategy.__name__
     chosen = strategy_named(strategy) if isinstance(strategy, str) else strategy
     book = Journal(journal, _header(runner, question, name)) if journal else None
-    known = {runner.space.row(trial.config): trial for trial in book.trials} if book else {}
     trials: list[Trial] = []
-    search = unique(chosen(question), question.budget)
     stopped = False
     try:
-        row = next(search, None)
-        while row is not None:
-            trial = known.get(row) or runner(row)
-            if book and row not in known:
-                book.add(trial)
+        for trial in _tried(runner, unique(chosen(question), question.budget), book):
             trials.append(trial)
             if watch:
                 watch(trial)
-            row = _sent(search, trial.seconds)
     except KeyboardInterrupt:
         stopped = True
     return Tuning(
@@ -79,6 +72,20 @@ def tune(
     )
 
 
+def _tried(
+    runner: Runner, search: Generator[int, float, None], book: Journal | None
+) -> Iterator[Trial]:
+    """What became of each configuration asked for, by the journal or else by the runner."""
+    known = {runner.space.row(trial.config): trial for trial in book.trials} if book else {}
+    row = next(search, None)
+    while row is not None:
+        trial = known.get(row) or runner(row)
+        if book and row not in known:
+            book.add(trial)
+        yield trial
+        row = sent(search, trial.seconds)
+
+
 def unique(search: Search, budget: int) -> Generator[int, float, None]:
     """The search without its repeats, up to `budget` rows: those are answered from memory."""
     known: dict[int, float] = {}
@@ -88,11 +95,11 @@ def unique(search: Search, budget: int) -> Generator[int, float, None]:
         repeats = repeats + 1 if row in known else 0
         if row not in known:
             known[row] = yield row
-        row = _sent(search, known[row]) if len(known) < budget else None
+        row = sent(search, known[row]) if len(known) < budget else None
     search.close()
 
 
-def _sent(search: Generator[int, float, None], seconds: float) -> int | None:
+def sent(search: Generator[int, float, None], seconds: float) -> int | None:
     """Answers the search; its next question, None where it has no more."""
     try:
         return search.send(seconds)

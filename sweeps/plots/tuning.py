@@ -38,8 +38,9 @@ def fraction_of_optimum(replays: Sequence[Replay], titles: dict[str, str]) -> Fi
             axes.set_title(titles.get(space, space))
         for axes in panels[len(spaces) :]:
             axes.set_visible(False)
+        evidence = ", ".join(dict.fromkeys(one.evidence for one in replays))
         for row in grid:
-            row[0].set_ylabel("fraction of the optimum\n(measured-published)")
+            row[0].set_ylabel(f"fraction of the optimum\n({evidence})")
         handles, labels = panels[0].get_legend_handles_labels()
         made.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return made
