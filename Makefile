@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 comma := ,
 # Kernels are compiled and disassembled where NVIDIA's wheels exist: Linux on x86-64.
-EXTRAS := [accuracy$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(comma)gpu$(comma)sass,)]
+EXTRAS := [accuracy,tune$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(comma)gpu$(comma)sass,)]
 # pip would compile all that it installs, half a minute's work for what is mostly never imported:
 # Python compiles what is, and must be let keep it.
 PIP := $(BIN)/pip install --quiet --no-compile
@@ -47,8 +47,9 @@ accuracy: $(VENV)/.core  ## every model against every recorded table; writes doc
 bench: $(VENV)/.core  ## ratios against peers and limits; writes docs/benchmarks.md
 	$(BIN)/python bench/run.py --out docs/benchmarks.md
 
-gpu: $(VENV)/.core  ## on a machine with a GPU: every kernel's numbers and times; writes report/gpu.json
-	$(BIN)/moesaic kernel check --on gpu --all --out report/gpu.json
+gpu: $(VENV)/.core  ## on a machine with a GPU: every kernel checked and timed, a survey, the model fitted anew; writes report/gpu
+	$(BIN)/moesaic kernel check --on gpu --all --out report/gpu/checked.json
+	$(BIN)/moesaic tune survey --out report/gpu
 
 dev: $(VENV)/.core $(VENV)/.dev  ## everything a developer needs, with the hooks
 	$(BIN)/pre-commit install

@@ -20,10 +20,23 @@ from .chapters.pim import Shared, shared
 from .chapters.placements import Homes, homes
 from .chapters.question import Line, Some
 from .chapters.timelines import Lanes, lanes
+from .chapters.tuning import Replayed, Surveyed, replayed, surveyed
 from .report import PAGE, RESERVED, Section, fill, filling
 
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-AnyChapter = Machines | Roof | Lanes | Homes | Shared | Designs | Executed | Held | Memory
+AnyChapter = (
+    Machines
+    | Roof
+    | Lanes
+    | Homes
+    | Shared
+    | Designs
+    | Executed
+    | Replayed
+    | Surveyed
+    | Held
+    | Memory
+)
 
 CHAPTERS: dict[type, Callable[..., Section]] = {
     Machines: machines,
@@ -33,6 +46,8 @@ CHAPTERS: dict[type, Callable[..., Section]] = {
     Shared: shared,
     Designs: designs,
     Executed: executed,
+    Replayed: replayed,
+    Surveyed: surveyed,
     Held: held,
     Memory: memory,
 }
