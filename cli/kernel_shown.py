@@ -118,8 +118,8 @@ def show_checks(done: Sequence[Checked]) -> None:
     timed = any(one.seconds for one in listed)
     show.table(
         "",
-        [*columns, "microseconds"] if timed else columns,
-        [_check_row(one)[: len(columns) + timed] for one in listed],
+        [*columns, "bits unlike the executor's", "microseconds"] if timed else columns,
+        [_check_row(one)[: len(columns) + 2 * timed] for one in listed],
         CHECK_NOTE,
     )
 
@@ -151,6 +151,7 @@ def _check_row(one: Checked) -> tuple[object, ...]:
         len(one.shapes),
         f"{one.excess:.3f}" if one.shapes else "",
         "; ".join(filter(None, (one.verdict, one.reason, *one.warnings))),
+        str(sum(one.differing.values())),
         ", ".join(f"{name} {1e6 * seconds:.1f}" for name, seconds in one.seconds.items()),
     )
 

@@ -47,8 +47,9 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
     right: every output of every shape is within its bound, and nothing was done that must not be.
     wrong: an output is not. faulty: it read what was never written, raced, hung, ... refused: it
-    does not build or cannot be launched. reason: of what is not right, in one sentence. seconds: of
-    one launch by shape, where it was timed on a GPU (measured-here).
+    does not build or cannot be launched. reason: of what is not right, in one sentence. Where it
+    ran on a GPU, by shape: seconds of one launch (measured-here), and differing, the numbers whose
+    bits are not those that the executor makes.
     """
 
     kernel: str
@@ -60,6 +61,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     shapes: tuple[Shaped, ...] = ()
     seconds: dict[str, float] = {}
+    differing: dict[str, int] = {}
 
     @property
     def excess(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import statistics
 import tempfile
@@ -18,7 +19,7 @@ from ..compiled.arches import target_for
 from ..compiled.build import Build, build, build_all
 from ..compiled.check import Checked, check
 from ..compiled.compiler import INSTALL
-from ..compiled.execute import Fault
+from ..compiled.execute import Fault, execute
 from ..compiled.targets import Target
 from ..library import Launch
 
@@ -65,16 +66,32 @@ def local_gpu() -> Gpu:
 
 
 def measure(targets: Sequence[Target], seed: int = 0) -> Iterator[Checked]:
-    """Checks each target on the GPU, then times each of its shapes where it is right: the median
-    of REPEATS launches. The inputs of a repeat may lie in the GPU's caches.
+    """Checks each target on the GPU and counts the numbers whose bits differ from the executor's,
+    then times each of its shapes where it is right: the median of REPEATS launches. The inputs of a
+    repeat may lie in the GPU's caches.
     """
     for _ in build_all(targets):  # by all processors, before the GPU works through them
         pass
     for one in targets:
-        checked = check(one, seed, on_gpu)
+        differing: list[int] = []
+        checked = check(one, seed, functools.partial(_on_both, differing))
         shapes = one.shapes if checked.verdict == "right" else ()
         seconds = {name: _seconds(one, name, seed) for name in shapes}
-        yield msgspec.structs.replace(checked, seconds=seconds)
+        yield msgspec.structs.replace(
+            checked,
+            seconds=seconds,
+            differing={shape.shape: n for shape, n in zip(checked.shapes, differing, strict=True)},
+        )
+
+
+def _on_both(
+    differing: list[int], build: Build, launch: Launch, arguments: Arguments, seed: int
+) -> GpuRun:
+    """The run on the GPU; how many numbers the executor makes otherwise is added to the list."""
+    found = on_gpu(build, launch, arguments, seed)
+    executed = execute(build, launch, arguments, seed=seed).outputs
+    differing.append(sum(int(np.count_nonzero(found.outputs[n] != executed[n])) for n in executed))
+    return found
 
 
 def on_gpu(build: Build, launch: Launch, arguments: Arguments, seed: int) -> GpuRun:

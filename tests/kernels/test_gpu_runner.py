@@ -109,10 +109,26 @@ def test_what_is_right_is_timed_on_each_shape(gpu):
     (found,) = measure([wanted])
     assert (found.verdict, found.reason) == ("right", "")
     assert found.cubin_hash == Module.made.cubin_hash
+    assert found.differing == dict.fromkeys(wanted.shapes, 0)  # both are the executor here
     assert found.seconds == dict.fromkeys(wanted.shapes, pytest.approx(1e-3))
     assert len(Module.launches) == len(wanted.shapes) * (1 + WARM_UPS + REPEATS)
     usual = KERNEL.launch(wanted.config, KERNEL.shapes[wanted.shapes[0]])
     assert Module.launches[0] == (usual.grid, (usual.threads, 1, 1), usual.shared_bytes)
+
+
+def test_numbers_that_the_executor_makes_otherwise_are_counted(gpu, monkeypatch):
+    from moesaic.kernels.runners import gpu as runner
+
+    plain = runner.execute
+
+    def otherwise(*words, **more):
+        found = plain(*words, **more)
+        found.outputs["out"].ravel()[:2] ^= 1
+        return found
+
+    monkeypatch.setattr(runner, "execute", otherwise)
+    (found,) = runner.measure([target(KERNEL, CONFIG, "sm_90a").on_shape("usual")])
+    assert found.differing == {"usual": 2}
 
 
 def test_what_the_gpu_reports_is_a_fault_and_nothing_is_timed(gpu):
