@@ -2,17 +2,21 @@
 the rest, and what tuning wins over the default.
 
     python bench/accuracy/cpu_kernel.py space SPACE.csv         every configuration of one shape
+    python bench/accuracy/cpu_kernel.py unseen UNSEEN.csv       and of another
     python bench/accuracy/cpu_kernel.py sample SAMPLE.csv       a few of other shapes
     python bench/accuracy/cpu_kernel.py gains GAINS.csv         tuned, against the default
     python bench/accuracy/cpu_kernel.py fit SPACE.csv SAMPLE.csv
-    python bench/accuracy/cpu_kernel.py draw SPACE.csv SAMPLE.csv GAINS.csv PICTURE.png
+    python bench/accuracy/cpu_kernel.py draw UNSEEN.csv SAMPLE.csv GAINS.csv PICTURE.png
+
+What `draw` shows as the whole space has had no part in the fit but for its rows in the sample.
 """
 
 from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -30,7 +34,7 @@ from moesaic.sweeps.plots.style import save
 from moesaic.sweeps.plots.tuned_cpu import Gain, MeasuredSpace, predicted_and_gains
 
 WIDE, NARROW, SMALL = SHAPES
-WHOLE = CpuShape(*WIDE, 32)
+FITTED_SPACE, UNSEEN_SPACE = CpuShape(*WIDE, 32), CpuShape(*SMALL, 64)
 SAMPLED = tuple(CpuShape(*s, t) for s, t in ((WIDE, 1), (NARROW, 16), (SMALL, 64), (SMALL, 256)))
 TUNED = [CpuShape(*shape, tokens) for shape in (SMALL, NARROW, WIDE) for tokens in (64, 256, 1)]
 SEEDS = (0, 1)
@@ -42,10 +46,10 @@ FITTED = 80
 Row = dict[str, object]
 
 
-def space() -> Iterator[Row]:
-    runner = CpuRunner(WHOLE, budget_s=0)
+def space(shape: CpuShape) -> Iterator[Row]:
+    runner = CpuRunner(shape, budget_s=0)
     for row in range(len(runner.space)):
-        yield {**_sizes(WHOLE), **runner.space.config(row), "seconds": runner(row).seconds}
+        yield {**_sizes(shape), **runner.space.config(row), "seconds": runner(row).seconds}
 
 
 def sample() -> Iterator[Row]:
@@ -100,23 +104,28 @@ def show_fit(whole: Measured, samples: list[Measured]) -> None:
     print(f"80% within a factor of {np.exp(np.quantile(np.concatenate(everything), 0.8)):.3f}")
 
 
-def draw(whole: Measured, seen: np.ndarray, won: list[dict[str, str]], picture: str) -> None:
+def draw(whole: Measured, samples: list[Measured], won: list[dict[str, str]], picture: str) -> None:
     cpu = local_cpu()
+    fitted_here = [
+        config
+        for one in samples
+        for config, even in zip(one.configs, _even(one), strict=True)
+        if one.shape == whole.shape and even
+    ]
     of = {key: np.array([one[key] for one in whole.configs]) for key in ("LAYOUT", "THREADS")}
     shown = MeasuredSpace(
-        about=f"{WHOLE.experts} experts of {WHOLE.hidden} x {WHOLE.inter}, {WHOLE.tokens} tokens",
+        about=_name(msgspec.structs.asdict(whole.shape)),
         measured_s=whole.seconds,
         predicted_s=whole.seconds * np.exp(whole.errors(cpu, COSTS)),
         in_panels=of["LAYOUT"] == 1,
         threaded=of["THREADS"] > 1,
-        fitted=seen,
-        default=list(whole.configs).index(default(cpu, WHOLE)),
-        bound_s=bound_s(WHOLE, whole.starts, cpu),
+        fitted=np.array([config in fitted_here for config in whole.configs]),
+        default=list(whole.configs).index(default(cpu, whole.shape)),
+        bound_s=bound_s(whole.shape, whole.starts, cpu),
     )
     names: dict[str, list[float]] = {}
     for row in won:
-        name = f"{row['experts']} of {row['hidden']} x {row['inter']}, {row['tokens']} tokens"
-        names.setdefault(name, []).append(float(row["speedup"]))
+        names.setdefault(_name(row), []).append(float(row["speedup"]))
     bars = [Gain(name=name, speedups=tuple(values)) for name, values in names.items()]
     save(predicted_and_gains(shown, bars), picture)
     print(shown.errors())
@@ -144,6 +153,10 @@ def measured(rows: list[dict[str, str]]) -> list[Measured]:
     ]
 
 
+def _name(sizes: Mapping[str, object]) -> str:
+    return "{experts} of {hidden} x {inter}, top {top_k}, {tokens} tokens".format(**sizes)
+
+
 def _sizes(shape: CpuShape) -> Row:
     return dict(msgspec.structs.asdict(shape))
 
@@ -162,8 +175,14 @@ def main(step: str, *paths: str) -> None:
         (whole,), samples = measured(read(paths[0])), measured(read(paths[1]))
         if step == "fit":
             return show_fit(whole, samples)
-        return draw(whole, fitted(whole, samples)[1], read(paths[2]), paths[3])
-    rows = {"space": space, "sample": sample, "gains": gains}[step]()
+        return draw(whole, samples, read(paths[2]), paths[3])
+    steps: dict[str, Callable[[], Iterator[Row]]] = {
+        "space": partial(space, FITTED_SPACE),
+        "unseen": partial(space, UNSEEN_SPACE),
+        "sample": sample,
+        "gains": gains,
+    }
+    rows = steps[step]()
     with Path(paths[0]).open("w", newline="") as stream:
         for i, row in enumerate(rows):
             writer = csv.DictWriter(stream, list(row), lineterminator="\n")
