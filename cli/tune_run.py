@@ -76,9 +76,12 @@ def run(
     if out is not None and out.exists() and not out.is_dir():
         raise BadInput("is a file; name a folder", key="--out", value=out)
     with _opened(kernel, model, tokens, on, product, ep, seed) as work:
+        chosen = strategy or work.strategy
+        if chosen == "model":
+            work.begin(budget)
         done = tune(
             work.runner,
-            strategy or work.strategy,
+            chosen,
             budget,
             seed,
             predicted=work.predicted,

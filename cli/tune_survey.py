@@ -158,7 +158,7 @@ def _products(words: str) -> list[Product]:
 
 def _parts(words: str, product: Product) -> list[Part]:
     from ..kernels.library.part import part_of
-    from ..workload.load import model
+    from ..kernels.prediction.surveys import known_model
 
     found = []
     for word in words.split(","):
@@ -166,5 +166,5 @@ def _parts(words: str, product: Product) -> list[Part]:
         if not 1 <= len(numbers) <= 2 or not all(number.isdecimal() for number in numbers):
             raise BadInput("must be MODEL:TOKENS or MODEL:TOKENS:RANKS", key="--parts", value=word)
         tokens, ep = (*map(int, numbers), 1)[:2]
-        found.append(part_of(model(name), product, tokens, ep=ep))
+        found.append(part_of(known_model(name), product, tokens, ep=ep))
     return found

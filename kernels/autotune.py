@@ -10,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import BadInput
-from ..hardware import AnyDevice, Gpu
+from ..hardware import AnyDevice
 from ..hardware.load import device, names
 from ..hardware.local import local_cpu
 from ..measured.cpu_layer import SHAPES, Shape
 from ..workload import Experts, MoEModel
 from .library.cpu_experts import CpuShape, default
-from .library.experts import ExpertsShape
 from .library.grouped_gemm import GROUPED_GEMM
 from .library.part import Part, Product, part_of
 from .prediction.cpu import predict
 from .prediction.predicted_part import PredictedPart, space_of
-from .prediction.surveys import Survey, shipped, shipped_gpus
+from .prediction.surveys import shipped, shipped_gpus
 from .runners.cpu import CpuRunner
 from .runners.gpu import local_gpu
 from .runners.gpu_part import GpuRunner
@@ -31,6 +30,8 @@ from .search import Teacher
 
 LIMIT_S = 60.0
 MOST_TEACHERS = 3
+OTHER_FORMS = {"nvl", "laptop", "d", "mig"}
+"""In the name of a GPU whose clocks, memory or share of the chip are not those of the catalogue."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +57,13 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return self.runner(self.runner.space.row(self.default))
 
+    def begin(self, budget: int) -> None:
+        """Lets a prediction work ahead on the first `budget` of its own ranking."""
+        if isinstance(self.runner, PredictedPart) and self.predicted is not None:
+            self.runner.begin(np.argsort(self.predicted, kind="stable")[:budget].tolist())
+
     def close(self) -> None:
-        if isinstance(self.runner, Isolated):
+        if isinstance(self.runner, Isolated | PredictedPart):
             self.runner.close()
 
 
@@ -160,7 +166,7 @@ def recorded_s(part: Part, gpu: str) -> dict[tuple[int, ...], float]:
     of the space; nothing where the part was not surveyed (measured-published)."""
     if part.kernel is not GROUPED_GEMM or gpu not in shipped_gpus():
         return {}
-    survey: Survey = shipped(gpu)
+    survey = shipped(gpu)
     for place, other in enumerate(survey.parts):
         if other.name == part.name and other.shape == part.shape:
             free = [name for name in GROUPED_GEMM.parameters if name not in part.fixed]
@@ -173,31 +179,23 @@ def recorded_s(part: Part, gpu: str) -> dict[tuple[int, ...], float]:
 
 def catalogue_gpu(name: str) -> AnyDevice | None:
     """The catalogue's GPU that calls itself `name`, such as 'NVIDIA H100 80GB HBM3'; None where
-    none is like it."""
-    words = name.lower().replace("-", " ").replace("nvidia", "").split()
-    best: tuple[int, AnyDevice] | None = None
+    it is not there, which holds for other forms of a known chip as well."""
+    words = set(name.lower().replace("-", " ").split())
+    if words & OTHER_FORMS:
+        return None
     for known in names("gpu"):
-        first, *rest = known.removeprefix("rtx-").split("-")
-        if first not in words:
-            continue
-        found = device(known)
-        if isinstance(found, Gpu):
-            points = sum(word in words for word in rest)
-            points += ("pcie" in rest) == ("pcie" in words)
-            if best is None or points > best[0]:
-                best = points, found
-    return best[1] if best else None
+        wanted = set(known.removeprefix("rtx-").split("-")) - {"sxm"}
+        if wanted <= words and ("pcie" in wanted) == ("pcie" in words):
+            return device(known)
+    return None
 
 
 def _apart(part: Part, other: Part) -> float:
     """How unlike two parts are: by rows of a touched expert above all, then by their sizes."""
 
     def figures(one: Part) -> NDArray[np.float64]:
-        shape: ExpertsShape = one.shape
-        busy = max(one.touched, 1)
-        each = max(sum(shape.rows), 1) / busy
-        return np.log([each**2, busy, shape.depth, shape.columns])
+        shape = one.shape
+        each = sum(shape.rows) / one.touched
+        return np.log([each**2, one.touched, shape.depth, shape.columns])
 
-    if sum(part.shape.rows) < 1:
-        raise BadInput("has no rows: nothing is to be tuned", key=part.name)
     return float(np.abs(figures(part) - figures(other)).sum())

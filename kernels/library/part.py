@@ -16,6 +16,9 @@ from .grouped_gemm import GROUPED_GEMM, GroupedGemmShape
 from .kernel import Config, Kernel
 
 Product = Literal["gate-up", "down"]
+MOST_TOKENS = 2**20
+DRAWN_AT_ONCE = 2**14
+"""Tokens: more would only take more memory."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +69,8 @@ def part_of(
     """A product of the model's first MoE layer in bf16, on the first of `ep` ranks.
 
     Each of `tokens` (of all ranks together) takes its experts by chance, all being equally likely.
-    Raises BadInput for a model without gated experts, experts that do not divide, another kernel.
+    Raises BadInput for a model without gated experts, experts that do not divide, another kernel,
+    more than MOST_TOKENS, and where no token reaches that rank.
     """
     if kernel not in (GROUPED_GEMM.name, DECODE.name):
         raise BadInput(
@@ -79,10 +83,16 @@ def part_of(
         raise BadInput("has no layer of gated experts", key=model.name)
     if ep < 1 or experts.count % ep:
         raise BadInput(f"must divide the {experts.count} experts", key="ep", value=ep)
-    if tokens < 1:
-        raise BadInput("must be at least 1", key="tokens", value=tokens)
+    if not 1 <= tokens <= MOST_TOKENS:
+        raise BadInput(f"must be from 1 to {MOST_TOKENS}", key="tokens", value=tokens)
     gate_up = product == "gate-up"
     rows = draw_rows(experts.count, experts.top_k, tokens, seed)[: experts.count // ep]
+    if not rows.any():
+        raise BadInput(
+            f"the first of {ep} ranks has none of them: nothing is to be tuned; take more",
+            key="tokens",
+            value=tokens,
+        )
     depth, columns = model.hidden, experts.inter
     make = GroupedGemmShape if kernel == GROUPED_GEMM.name else DecodeShape
     shape = make(
@@ -104,6 +114,9 @@ def part_of(
 def draw_rows(experts: int, top_k: int, tokens: int, seed: int) -> NDArray[np.int64]:
     """Rows of each expert `[experts]` where each token takes `top_k` different ones at random."""
     rng = np.random.default_rng(seed)
-    keys = rng.random((tokens, experts), np.float32)
-    chosen = np.argpartition(keys, top_k - 1, axis=1)[:, :top_k]
-    return np.bincount(chosen.ravel(), minlength=experts)
+    rows = np.zeros(experts, np.int64)
+    for begun in range(0, tokens, DRAWN_AT_ONCE):
+        keys = rng.random((min(DRAWN_AT_ONCE, tokens - begun), experts), np.float32)
+        chosen = np.argpartition(keys, top_k - 1, axis=1)[:, :top_k]
+        rows += np.bincount(chosen.ravel(), minlength=experts)
+    return rows

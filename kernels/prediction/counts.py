@@ -62,7 +62,8 @@ def macros_of(configs: Sequence[Mapping[str, int]]) -> dict[str, Array]:
 
 
 def of_profiles(configs: Sequence[Mapping[str, int]], profiles: Sequence[Profile]) -> Counts:
-    """configs: whole ones, each with all macros. Counted (simulated), resources as compiled."""
+    """configs: whole ones, each with all macros. Counted (simulated), resources as compiled; what
+    does not fit on an SM counts as one block, so that it has a time as well."""
 
     def column(read: Any) -> Array:
         return np.array([read(one) for one in profiles], float)
@@ -70,7 +71,7 @@ def of_profiles(configs: Sequence[Mapping[str, int]], profiles: Sequence[Profile
     return Counts(
         macros=macros_of(configs),
         warps=column(lambda p: p.threads / 32),
-        blocks=column(lambda p: p.blocks),
+        blocks=column(lambda p: max(p.blocks, 1)),
         spilled_bytes=column(lambda p: p.spilled_bytes),
         local_bytes=column(lambda p: p.local_bytes),
         step_mma=column(lambda p: p.step.get("mma", 0.0)),
@@ -84,8 +85,9 @@ def of_profiles(configs: Sequence[Mapping[str, int]], profiles: Sequence[Profile
 def closed(configs: Sequence[Mapping[str, int]], architecture: str) -> Counts:
     """Without compiling. derived: mma.sync, ldmatrix, wavefronts and sectors follow from the tiles
     and equal what the executor counts. Fitted on 2,119 compiled configurations of sm_90a (least
-    squares): instructions for addresses and loops (mean error of a step's instructions 3.5%, of a
-    tile's 9%) and registers (standard error 12), hence resident blocks and spills.
+    squares): instructions for addresses and loops (over the builds of the shipped survey the mean
+    error of a step's instructions is 4.2%, of a tile's 9.2%) and registers (standard error 12),
+    hence spills and resident blocks (85% of those builds have just as many, 99% within one).
     """
     m = macros_of(configs)
     parts, warps = 1 + m["FUSE_SWIGLU"], m["WARPS_M"] * m["WARPS_N"]

@@ -76,10 +76,6 @@ class Predicted(msgspec.Struct, frozen=True, kw_only=True):
     seconds: Array
     shares: Array
 
-    def binding(self, row: int) -> str:
-        """What takes longest by itself."""
-        return LIMITERS[int(np.argmax(self.shares[row]))]
-
 
 def predict(
     counts: Counts, shape: ExpertsShape, machine: Machine, c: GroupedConstants

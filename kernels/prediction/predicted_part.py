@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 
 from ...base import BadInput
@@ -11,6 +15,7 @@ from ...simulator.gpu import Machine
 from ..compiled.arches import arch_of, number
 from ..compiled.build import build
 from ..compiled.profile import profile
+from ..library import Config, Kernel
 from ..library.grouped_gemm import GROUPED_GEMM
 from ..library.part import Part
 from ..runners.runner import Trial
@@ -23,9 +28,15 @@ from .grouped import LIMITERS, predict
 def space_of(part: Part, architecture: str) -> Space:
     """Every configuration that can serve the part on the architecture. Raises BadInput, naming the
     rule, where there is none."""
-    given = {**part.fixed, **part.kernel.sizes(part.shape), "ARCH": number(architecture)}
-    free = {name: v for name, v in part.kernel.parameters.items() if name not in part.fixed}
-    return Space.within(part.kernel.name, free, part.kernel.constraints, given)
+    return free_space(part.kernel, part.fixed, architecture, part.kernel.sizes(part.shape))
+
+
+def free_space(kernel: Kernel, fixed: Config, architecture: str, sizes: Mapping[str, int]) -> Space:
+    """The macros that `fixed` leaves free. sizes: of a shape; the rules about those that are not
+    given do not count."""
+    free = {name: v for name, v in kernel.parameters.items() if name not in fixed}
+    given = {**fixed, **sizes, "ARCH": number(architecture)}
+    return Space.within(kernel.name, free, kernel.constraints, given)
 
 
 class PredictedPart:
@@ -48,6 +59,8 @@ class PredictedPart:
         self.space = space_of(part, self.arch) if space is None else space
         self.fit = shipped(device.name) if fit is None else fit
         self._machine = Machine.of(device, "bf16")
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        self._begun: dict[int, Future[Trial]] = {}
 
     @property
     def about(self) -> dict[str, str]:
@@ -65,7 +78,19 @@ class PredictedPart:
         counts = closed(macros, self.arch)
         return predict(counts, self.part.shape, self._machine, self.fit.constants).seconds
 
+    def begin(self, rows: Iterable[int]) -> None:
+        """Works ahead in threads on what will be asked for: the compiler lets others run."""
+        self._begun.update({row: self._pool.submit(self._tried, row) for row in rows})
+
+    def close(self) -> None:
+        """Drops what is begun."""
+        self._pool.shutdown(cancel_futures=True)
+
     def __call__(self, row: int) -> Trial:
+        begun = self._begun.get(row)
+        return begun.result() if begun else self._tried(row)
+
+    def _tried(self, row: int) -> Trial:
         config = self.space.config(row)
         macros = {**config, **self.part.fixed}
         try:

@@ -10,12 +10,12 @@ from functools import partial
 import msgspec
 
 from ...base import BadInput
-from ..compiled.arches import number
 from ..compiled.build import build
 from ..compiled.parallel import in_threads
 from ..compiled.profile import Profile, profile
 from ..library import Config, Kernel
 from ..library.part import Part
+from ..prediction.predicted_part import free_space
 from ..prediction.surveys import Measured
 from ..search.space import Space
 from .gpu import local_gpu
@@ -39,10 +39,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
 
 def sample(kernel: Kernel, fixed: Config, architecture: str, count: int, seed: int) -> Space:
     """Configurations worth measuring, `count` of them by chance; all where there are fewer."""
-    free = {name: v for name, v in kernel.parameters.items() if name not in fixed}
-    whole = Space.within(
-        kernel.name, free, kernel.constraints, {**fixed, "ARCH": number(architecture)}
-    )
+    whole = free_space(kernel, fixed, architecture, {})
     worth = []
     for row in range(len(whole)):
         config = whole.config(row)
