@@ -109,9 +109,9 @@ def on_gpu(
 
 def on_cpu(model: MoEModel | None, tokens: int, *, seed: int = 0) -> Work:
     """The experts of a layer on the processor of this machine, measured; without a model those of
-    measured.cpu_layer's first shape. Raises BadInput for a model without gated experts, one too
+    measured.cpu_layer's many small ones. Raises BadInput for a model without gated experts, one too
     large, and where no compiler is."""
-    sizes = SHAPES[0]
+    sizes = SHAPES[-1]
     if model is not None:
         experts = next((one.ffn for one in model.layers if isinstance(one.ffn, Experts)), None)
         if experts is None or not experts.gated:
