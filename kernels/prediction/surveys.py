@@ -146,6 +146,7 @@ def _check(path: str | Path, found: parquet.Columns, ran: NDArray[np.bool_]) -> 
     fine = {
         "product": np.isin(found["product"], get_args(Product)),
         "seconds": ~ran | (np.isfinite(found["seconds"]) & (found["seconds"] > 0)),
+        **{name: found[name] >= 1 for name in ("tokens", "ep")},
         **{name: np.isin(found[name], GROUPED_GEMM.parameters[name]) for name in MACROS},
         **{name: (found[name] >= 0) & (found[name] < MOST_COUNTED) for name in _COUNTED},
     }
