@@ -79,3 +79,9 @@ def test_own_kernel_is_built_executed_explained_and_its_lost_barrier_seen():
 def test_every_example_has_a_test():
     names = {path.name for path in EXAMPLES.glob("*.py")}
     assert names == set(re.findall(r"\w+\.py", Path(__file__).read_text()))
+
+
+def test_tuning_api_comes_near_the_optimum_and_times_blocks_of_its_own():
+    first, second = printed("tuning_api.py").splitlines()
+    assert 0.8 < float(re.findall(r"guided: ([\d.]+)", first)[0]) <= 1
+    assert re.fullmatch(r"blocks of (32|128|512) x (32|128|512): \d+ us", second)
