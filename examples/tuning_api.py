@@ -20,12 +20,15 @@ print(f"guided: {space.best_s / found.best.seconds:.2f} of the optimum by {found
 class Blocked:
     """configuration -> Trial is all that a runner is."""
 
-    space = Space.of("blocked product", [
-        {"ROWS": rows, "COLUMNS": columns} for rows in (32, 128, 512) for columns in (32, 128, 512)
-    ])  # fmt: skip
-    about = {"kernel": "blocked product", "where": "this machine"}
     evidence = "measured-here"
-    left, right = np.random.default_rng(0).standard_normal((2, 512, 512), np.float32)
+
+    def __init__(self) -> None:
+        sides = (32, 128, 512)
+        configs = [{"ROWS": rows, "COLUMNS": columns} for rows in sides for columns in sides]
+        self.space = Space.of("blocked product", configs)
+        self.about = {"kernel": "blocked product", "where": "this machine"}
+        rng = np.random.default_rng(0)
+        self.left, self.right = rng.standard_normal((2, 512, 512), np.float32)
 
     def __call__(self, row: int) -> Trial:
         config = self.space.config(row)
