@@ -20,14 +20,14 @@ def transfer(question: Question) -> Search:
         np.nan_to_num(seconds_in(question.space, teacher), nan=np.inf)
         for teacher in question.teachers
     ]
-    yield from in_order(np.lexsort(keys[::-1]).tolist())
+    return in_order(np.lexsort(keys[::-1]).tolist())
 
 
 def model(question: Question) -> Search:
     """In the order of the predicted seconds. The seed is of no use."""
     if question.predicted is None:
         raise BadInput("`model` ranks by a prediction, and there is none for this kernel")
-    yield from in_order(np.argsort(question.predicted, kind="stable").tolist())
+    return in_order(np.argsort(question.predicted, kind="stable").tolist())
 
 
 def in_order(rows: Iterable[int]) -> Search:

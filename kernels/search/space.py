@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -63,22 +62,30 @@ class Space:
         count = int(np.prod([len(values) for values in parameters.values()], dtype=object))
         if count > MOST_CONFIGS:
             raise BadInput(f"would try {count} configurations; at most {MOST_CONFIGS}", key=name)
-        rows = [
-            dict(zip(parameters, values, strict=True))
-            for values in itertools.product(*parameters.values())
-        ]
-        for rule in constraints:
-            if rule.names() <= {*parameters, *given}:
-                kept = [row for row in rows if rule.holds({**given, **row})]
-                if not kept:
+        known, left = {*given}, list(constraints)
+        rows: list[dict[str, int]] = [{}]
+        for parameter, values in parameters.items():
+            rows = [{**row, parameter: value} for row in rows for value in values]
+            known.add(parameter)
+            # A rule is asked as soon as it can be: the fewer rows, the less is left to do.
+            for rule in [rule for rule in left if rule.names() <= known]:
+                left.remove(rule)
+                rows = [row for row in rows if rule.holds({**given, **row})]
+                if not rows:
                     raise BadInput(
                         f"no configuration is left by the rule {rule.rule}: {rule.reason}", key=name
                     )
-                rows = kept
         return cls.of(name, rows)
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __contains__(self, config: Values) -> bool:
+        try:
+            self.row(config)
+        except BadInput:
+            return False
+        return True
 
     def config(self, row: int) -> dict[str, Any]:
         """The values of one configuration by parameter."""

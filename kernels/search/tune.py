@@ -49,11 +49,12 @@ def tune(
     )
     name = strategy if isinstance(strategy, str) else strategy.__name__
     chosen = strategy_named(strategy) if isinstance(strategy, str) else strategy
+    search = chosen(question)  # refuses the question before a file is begun
     book = Journal(journal, _header(runner, question, name)) if journal else None
     trials: list[Trial] = []
     stopped = False
     try:
-        for trial in _tried(runner, unique(chosen(question), question.budget), book):
+        for trial in _tried(runner, unique(search, question.budget), book):
             trials.append(trial)
             if watch:
                 watch(trial)
