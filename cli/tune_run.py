@@ -78,7 +78,7 @@ def run(
     with _opened(kernel, model, tokens, on, product, ep, seed) as work:
         chosen = strategy or work.strategy
         if chosen == "model":
-            work.begin(budget)
+            work.expect_ranking(budget)
         done = tune(
             work.runner,
             chosen,

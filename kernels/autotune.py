@@ -38,8 +38,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """What `search.tune` is given. strategy: what suits. predicted: seconds by
     a model `[configs]`, None where there is none. teachers: what was measured of like work, the
     most alike first. bound_s: no machine with these peaks is faster. default: what a kernel that
-    nobody tuned would use. recorded: measured before on just this GPU (measured-published), by the
-    values of the parameters in their order.
+    nobody tuned would use, where it serves. recorded: measured before on just this GPU
+    (measured-published), by the values of the parameters in their order.
     """
 
     name: str
@@ -57,10 +57,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return self.runner(self.runner.space.row(self.default))
 
-    def begin(self, budget: int) -> None:
+    def expect_ranking(self, budget: int) -> None:
         """Lets a prediction work ahead on the first `budget` of its own ranking."""
         if isinstance(self.runner, PredictedPart) and self.predicted is not None:
-            self.runner.begin(np.argsort(self.predicted, kind="stable")[:budget].tolist())
+            self.runner.expect(np.argsort(self.predicted, kind="stable")[:budget].tolist())
 
     def close(self) -> None:
         if isinstance(self.runner, Isolated | PredictedPart):
@@ -95,6 +95,7 @@ def on_gpu(
         if known and grouped:
             predicting = PredictedPart(part, known, space)
         runner = Isolated(partial(GpuRunner, part, space, seed), LIMIT_S)
+    default = default_of(part) if grouped else None
     return Work(
         name=f"{part.kernel.name}, {part.name} on {runner.about['gpu']}",
         strategy="guided" if on == "local" else "model",
@@ -102,7 +103,7 @@ def on_gpu(
         predicted=predicting.ranked() if predicting else None,
         teachers=tuple(teachers(part)) if grouped and on == "local" else (),
         bound_s=bound_s(part, known) if known else None,
-        default=default_of(part) if grouped else None,
+        default=default if default and default in runner.space else None,
         recorded=recorded_s(part, known.name) if known else {},
     )
 
@@ -139,7 +140,7 @@ def bound_s(part: Part, gpu: AnyDevice) -> float:
 
 
 def default_of(part: Part) -> dict[str, int]:
-    """The free macros of the registered 64 x 64 or 64 x 128 tile: the middle of the range, what one
+    """The free macros of the registered 64 x 64 or 64 x 128 tile, the middle of the range: what one
     kernel for all batches would take."""
     name = "gate-up-64x64" if part.fixed["FUSE_SWIGLU"] else "down-64x128"
     return {k: v for k, v in GROUPED_GEMM.configs[name].items() if k not in part.fixed}

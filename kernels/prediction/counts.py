@@ -18,9 +18,19 @@ from ..compiled.gate import blocks_on_sm
 from ..compiled.profile import Profile
 
 Array = NDArray[np.float64]
-FREE = ("BM", "BN", "BK", "WARPS_M", "WARPS_N", "STAGES", "FRAGMENTS", "SPLIT_K", "PERSISTENT")
+FREE: tuple[str, ...] = (
+    "BM",
+    "BN",
+    "BK",
+    "WARPS_M",
+    "WARPS_N",
+    "STAGES",
+    "FRAGMENTS",
+    "SPLIT_K",
+    "PERSISTENT",
+)
 """The macros of the grouped GEMM that a search is free in."""
-MACROS = (*FREE, "DTYPE", "FUSE_SWIGLU", "GATHER")
+MACROS: tuple[str, ...] = (*FREE, "DTYPE", "FUSE_SWIGLU", "GATHER")
 REGISTERS_AT_MOST = 255
 SECTOR_BYTES = 32
 

@@ -158,7 +158,7 @@ def score(name: str, predicted: Array, measured: Array) -> PartScore:
         rows=len(measured),
         mape=round(float(error.mean()), 4),
         median_ape=round(float(np.median(error)), 4),
-        spearman=round(float(spearmanr(predicted, measured)[0]), 4),
+        spearman=round(float(np.asarray(spearmanr(predicted, measured))[0]), 4),
         first=first(1),
         first_5=first(5),
         first_20=first(20),

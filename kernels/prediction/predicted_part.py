@@ -14,6 +14,7 @@ from ...hardware import AnyDevice
 from ...simulator.gpu import Machine
 from ..compiled.arches import arch_of, number
 from ..compiled.build import build
+from ..compiled.compiler import NoCompiler
 from ..compiled.profile import profile
 from ..library import Config, Kernel
 from ..library.grouped_gemm import GROUPED_GEMM
@@ -60,6 +61,7 @@ class PredictedPart:
         self.fit = shipped(device.name) if fit is None else fit
         self._machine = Machine.of(device, "bf16")
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        self._expected: list[int] = []
         self._begun: dict[int, Future[Trial]] = {}
 
     @property
@@ -78,17 +80,19 @@ class PredictedPart:
         counts = closed(macros, self.arch)
         return predict(counts, self.part.shape, self._machine, self.fit.constants).seconds
 
-    def begin(self, rows: Iterable[int]) -> None:
-        """Works ahead in threads on what will be asked for: the compiler lets others run."""
-        self._begun.update({row: self._pool.submit(self._tried, row) for row in rows})
+    def expect(self, rows: Iterable[int]) -> None:
+        """What will be asked for: from the first call on, threads work ahead on it."""
+        self._expected = list(rows)
 
     def close(self) -> None:
         """Drops what is begun."""
         self._pool.shutdown(cancel_futures=True)
 
     def __call__(self, row: int) -> Trial:
-        begun = self._begun.get(row)
-        return begun.result() if begun else self._tried(row)
+        for wanted in (row, *self._expected):
+            if wanted not in self._begun:
+                self._begun[wanted] = self._pool.submit(self._tried, wanted)
+        return self._begun[row].result()
 
     def _tried(self, row: int) -> Trial:
         config = self.space.config(row)
@@ -96,6 +100,8 @@ class PredictedPart:
         try:
             made = build(self.part.kernel, macros, self.arch)
             counted = profile(self.part.kernel, made)
+        except NoCompiler:
+            raise
         except BadInput as fault:
             return Trial(config=config, status="compile", reason=str(fault))
         if counted.blocks < 1:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...base import BadInput
 from ...base.evidence import Evidence
 from ..compiled.build import Build, build
+from ..compiled.compiler import NoCompiler
 from ..compiled.gate import gate
 from ..library import Config, Launch, bounds, kernel
 from ..library.experts import Operands, finished, out_form, reference, sums_of
@@ -65,6 +66,8 @@ class GpuRunner:
         macros = {**config, **self.part.fixed}
         try:
             made = build(self.part.kernel, macros, self._gpu.arch)
+        except NoCompiler:
+            raise
         except BadInput as fault:
             return Trial(config=config, status="compile", reason=str(fault))
         verdict = gate(made)

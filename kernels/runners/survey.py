@@ -11,6 +11,7 @@ import msgspec
 
 from ...base import BadInput
 from ..compiled.build import build
+from ..compiled.compiler import NoCompiler
 from ..compiled.parallel import in_threads
 from ..compiled.profile import Profile, profile
 from ..library import Config, Kernel
@@ -84,6 +85,8 @@ def _built(kernel: Kernel, arch: str, config: Config) -> Built | BadInput:
     try:
         made = build(kernel, config, arch)
         counted = profile(kernel, made)
+    except NoCompiler:
+        raise
     except BadInput as fault:
         return fault
     return Built(config=made.config, cubin_hash=made.cubin_hash, profile=counted)

@@ -239,12 +239,12 @@ def test_a_prediction_of_one_configuration_is_that_of_its_counts(profiles, decod
     assert runner.ranked()[0] == pytest.approx(trial.seconds, rel=0.05)
 
 
-def test_what_was_begun_ahead_answers_as_what_was_not(profiles, decode_part):
+def test_what_was_expected_answers_as_what_was_not(profiles, decode_part):
     configs = [{**FEW[0], "STAGES": stages} for stages in (4, 5)]
     free = [{k: v for k, v in one.items() if k not in decode_part.fixed} for one in configs]
     space = Space.of("grouped-gemm", free)
     ahead, one_by_one = (PredictedPart(decode_part, H100, space) for _ in range(2))
-    ahead.begin([1, 0])
+    ahead.expect([1, 0])
     assert [ahead(row) for row in (0, 1)] == [one_by_one(row) for row in (0, 1)]
     ahead.close()
 

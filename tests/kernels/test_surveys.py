@@ -9,7 +9,7 @@ from moesaic.kernels.compiled.profile import Profile
 from moesaic.kernels.library.grouped_gemm import GROUPED_GEMM
 from moesaic.kernels.library.part import part_of
 from moesaic.kernels.prediction import surveys
-from moesaic.kernels.prediction.counts import FREE
+from moesaic.kernels.prediction.counts import FREE, MACROS
 from moesaic.kernels.prediction.surveys import Measured, read, shipped, shipped_gpus, write
 from moesaic.kernels.runners.runner import Trial
 from moesaic.workload.load import model
@@ -30,7 +30,7 @@ PROFILE = Profile(
 )
 
 
-def measured(part, config, seconds=1e-4):
+def measured(part, config, seconds: float | None = 1e-4):
     trial = (
         Trial(config=config, status="ok", seconds=seconds, spread=0.01, repeats=9)
         if seconds
@@ -57,7 +57,7 @@ def file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def columns(file):
     texts = ("model", "product", "status", "cubin_hash", "limiter")
-    integers = ("tokens", "ep", *surveys.MACROS)
+    integers = ("tokens", "ep", *MACROS)
     floats = ("seconds", "spread", *surveys._COUNTED)
     kinds = {"text": texts, "int": integers, "float": floats}
     return parquet.read(file, {name: kind for kind, names in kinds.items() for name in names})
