@@ -89,6 +89,8 @@ def run(
             journal=out / JOURNAL if out else None,
             watch=_watch(budget),
         )
+        if not done.trials:
+            raise KeyboardInterrupt
         untuned = None if done.stopped else work.tried_default()
     if out:
         show.save_json(out / RESULTS, t4(done))

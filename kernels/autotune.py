@@ -174,6 +174,7 @@ def recorded_s(part: Part, gpu: str) -> dict[tuple[int, ...], float]:
             return {
                 tuple(survey.configs[row][name] for name in free): float(survey.seconds[row])
                 for row in survey.rows_of(place)
+                if np.isfinite(survey.seconds[row])
             }
     return {}
 

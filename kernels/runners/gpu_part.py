@@ -16,12 +16,13 @@ from ...base.evidence import Evidence
 from ..compiled.build import Build, build
 from ..compiled.compiler import NoCompiler
 from ..compiled.gate import gate
-from ..library import Config, Launch, bounds, kernel
-from ..library.experts import Operands, finished, out_form, reference, sums_of
+from ..library import Config, Launch, bounds
+from ..library.experts import NULL, Operands, finished, out_form, reference, sums_of
 from ..library.formats import DTYPES
 from ..library.grouped_gemm import GroupedGemmShape
 from ..library.kernel import Expected
 from ..library.part import Part
+from ..library.split_reduce import SPLIT_REDUCE, SplitReduceShape
 from ..search.space import Space
 from .gpu import loaded, local_gpu
 from .gpu_clock import time_on_gpu
@@ -32,6 +33,8 @@ POOL = 4_194_319
 CACHES_FILLED = 4
 """The turns together touch so many times what the last cache holds."""
 MOST_SPLITS = 8
+THREADS = 256
+"""Of a block that adds up splits."""
 
 
 class GpuRunner:
@@ -112,33 +115,30 @@ class GpuRunner:
     def _steps(self, made: Build, config: Config, blocks: int) -> list[_Step]:
         """The kernel, and with a split depth the one that adds up the splits."""
         shape = self.part.shape
-        if isinstance(shape, GroupedGemmShape):
-            units = int(self._properties["multiProcessorCount"])
-            shape = msgspec.structs.replace(shape, blocks=units * blocks)
-        launch = self.part.kernel.launch(config, shape)
-        start = loaded(self._cupy, made, launch)
         rest = [np.int32(n) for n in (len(shape.rows), shape.columns, shape.depth)]
         if not isinstance(shape, GroupedGemmShape):
-            return [_Step(start, launch, ("in", "weights", "out", "row_starts", "tokens"), rest)]
-        splits = config["SPLIT_K"]
+            names = ("in", "weights", "out", "row_starts", "tokens")
+            return [self._step(made, self.part.kernel.launch(config, shape), names, rest)]
+        units = int(self._properties["multiProcessorCount"])
+        launch = self.part.kernel.launch(
+            config, msgspec.structs.replace(shape, blocks=units * blocks)
+        )
         tiles = self._cupy.asarray(shape.tile_starts(config))
-        to = "sums" if splits > 1 else "out"
-        null = np.uint64(0)
-        names = ("in", "weights", to, "row_starts", tiles, "tokens", null, null)
-        first = _Step(start, launch, names, rest)
-        if splits == 1:
-            return [first]
-        reduce = kernel("split-reduce")
-        macros = {
-            "DTYPE": config["DTYPE"],
-            "FUSE_SWIGLU": config["FUSE_SWIGLU"],
-            "SPLIT_K": splits,
-            "THREADS": 256,
-        }
-        numbers = sum(shape.rows) * shape.columns
-        launch = Launch(grid=(max(-(-numbers // 1024), 1), 1, 1), threads=256, shared_bytes=0)
-        second = loaded(self._cupy, build(reduce, macros, self._gpu.arch), launch)
-        return [first, _Step(second, launch, ("sums", "out"), [np.uint32(numbers)])]
+        to = "sums" if config["SPLIT_K"] > 1 else "out"
+        given = ("in", "weights", to, "row_starts", tiles, "tokens", NULL, NULL)
+        first = self._step(made, launch, given, rest)
+        return [first, self._adding_up(config, shape)] if config["SPLIT_K"] > 1 else [first]
+
+    def _adding_up(self, config: Config, shape: GroupedGemmShape) -> _Step:
+        of_both = {name: config[name] for name in ("DTYPE", "FUSE_SWIGLU", "SPLIT_K")}
+        macros = {**of_both, "THREADS": THREADS}
+        rows = sum(shape.rows)
+        launch = SPLIT_REDUCE.launch(macros, SplitReduceShape(rows=rows, columns=shape.columns))
+        made = build(SPLIT_REDUCE, macros, self._gpu.arch)
+        return self._step(made, launch, ("sums", "out"), [np.uint32(rows * shape.columns)])
+
+    def _step(self, made: Build, launch: Launch, names: tuple[Any, ...], rest: list[Any]) -> _Step:
+        return _Step(loaded(self._cupy, made, launch), launch, names, rest)
 
 
 class _Step(msgspec.Struct, frozen=True):
@@ -152,9 +152,7 @@ class _Step(msgspec.Struct, frozen=True):
 
 def _start_all(buffers: _Buffers, steps: list[_Step]) -> None:
     for step in steps:
-        given = [
-            buffers.arrays.get(n, np.uint64(0)) if isinstance(n, str) else n for n in step.names
-        ]
+        given = [buffers.arrays.get(n, NULL) if isinstance(n, str) else n for n in step.names]
         block = (step.launch.threads, 1, 1)
         step.start(
             step.launch.grid, block, (*given, *step.rest), shared_mem=step.launch.shared_bytes

@@ -107,6 +107,15 @@ def test_a_run_that_is_interrupted_keeps_what_it_has_and_goes_on(
     assert found["bound_s"] < found["seconds"]
 
 
+def test_a_run_that_is_interrupted_at_once_has_nothing_to_show(quick, monkeypatch, capsys):
+    def stopped(self, row):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PredictedPart, "__call__", stopped)
+    assert main(ON_PAPER) == 130
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     "change",
     [

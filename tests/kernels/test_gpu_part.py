@@ -227,8 +227,9 @@ def test_a_gpu_short_of_memory_holds_fewer_turns_and_at_last_none(gpu):
         runner(GATE_UP, "gate-up-16x64-gather")
 
 
-def test_a_split_depth_is_two_launches_and_its_sums_are_right(gpu):
-    trial = runner(DOWN, "down-32x128-split2")(0)
+@pytest.mark.parametrize("splits", [2, gpu_part.MOST_SPLITS])
+def test_a_split_depth_is_two_launches_and_its_sums_are_right(gpu, splits):
+    trial = runner(DOWN, "down-32x128-split2", SPLIT_K=splits, BK=32)(0)
     assert trial.status == "ok"
     assert trial.seconds == pytest.approx(2e-3 * LAUNCH_MS)
     first, second = gpu.launches[:2]
