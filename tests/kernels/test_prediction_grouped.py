@@ -189,6 +189,8 @@ def test_a_fit_to_times_that_the_model_made_predicts_them_again(survey):
     truth = msgspec.structs.replace(CONSTANTS, mma=7.0, memory_256=0.8, start=2000.0)
     made = some_of(survey, rows, seconds_of(survey, CHIP, truth, rows))
     everything = np.arange(len(rows))
+    begun = seconds_of(made, CHIP, fitting.START, everything)
+    assert np.abs(begun / made.seconds - 1).mean() > 0.08
     found = fitting.constants_of(made, CHIP, everything)
     again = seconds_of(made, CHIP, found, everything)
     assert np.abs(again / made.seconds - 1).mean() < 0.01

@@ -14,6 +14,7 @@ from moesaic.kernels import build
 from moesaic.kernels.compiled import NoCompiler
 from moesaic.kernels.library.grouped_gemm import GROUPED_GEMM
 from moesaic.kernels.library.part import part_of
+from moesaic.kernels.prediction.predicted_part import free_space
 from moesaic.kernels.runners import survey as surveying
 from moesaic.kernels.runners.survey import sample, survey
 from moesaic.kernels.search.space import Space
@@ -95,13 +96,15 @@ def test_without_a_compiler_it_is_not_a_survey_of_nothing(here, monkeypatch):
         list(survey(PARTS[:1], SPACE, 60, here.runner))
 
 
-def test_a_sample_is_drawn_by_its_seed_from_what_is_worth_measuring():
+def test_a_sample_is_drawn_by_its_seed_from_what_is_worth_measuring(monkeypatch):
+    whole = free_space(GROUPED_GEMM, {**FIXED, "BK": 64}, "sm_90a", {})
+    monkeypatch.setattr(surveying, "free_space", lambda *_: whole)
     few, again, other = (sample(GROUPED_GEMM, FIXED, "sm_90a", 40, seed) for seed in (0, 0, 1))
     assert len(few) == 40
     assert few.table.tolist() == again.table.tolist()
     assert [few.config(row) for row in range(40)] != [other.config(row) for row in range(40)]
     for row in range(40):
-        config = {**few.config(row), **FIXED}
+        config = {**few.config(row), **FIXED, "BK": 64}
         assert not GROUPED_GEMM.refusals(config, arch=90)
         warps = config["WARPS_M"] * config["WARPS_N"]
         assert 4 <= warps <= 8

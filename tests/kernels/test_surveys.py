@@ -152,13 +152,10 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path, data):
         ({"BM": pd.array([8, None, 16, 16], "Int64")}, "BM: row 1"),
         ({"ep": [1, 1, 1, 3]}, "ep: must divide the 8 experts"),
         ({"BM": [16, 16, 0, 16]}, "BM: row 3 cannot be of a survey"),
-        ({"BK": [10**9, 16, 16, 16]}, "BK: row 1"),
         ({"seconds": [1, np.nan, 1, 1]}, "seconds: row 2"),
-        ({"seconds": [1, 1, -1, 1]}, "seconds: row 3"),
         ({"seconds": [np.inf, 1, 1, 1]}, "seconds: row 1"),
         ({"registers": [1, np.nan, 1, 1]}, "registers: row 2"),
         ({"step_mma": [1, 1, 1, np.inf]}, "step_mma: row 4"),
-        ({"step_wavefronts": [1, 1, -5, 1]}, "step_wavefronts: row 3"),
         ({"seconds": ["1", "2", "3", "4"]}, "seconds: must hold float, holds VARCHAR"),
     ],
 )
