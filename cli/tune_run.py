@@ -14,7 +14,7 @@ from . import show
 
 if TYPE_CHECKING:
     from ..kernels.autotune import Work
-    from ..kernels.runners.runner import Trial
+    from ..kernels.search.runner import Trial
 
 CPU_KERNEL = "experts-cpu"
 JOURNAL, RESULTS = "journal.jsonl", "t4.json"

@@ -9,8 +9,8 @@ from . import show
 
 if TYPE_CHECKING:
     from ..kernels.autotune import Work
-    from ..kernels.runners.runner import Trial
     from ..kernels.search import Tuning
+    from ..kernels.search.runner import Trial
 
 FIRST = 12
 SHORT = {

@@ -7,8 +7,7 @@ a product in blocks on this machine.
 import numpy as np
 
 from moesaic.kernels.runners.recorded import CacheRunner
-from moesaic.kernels.runners.runner import Trial
-from moesaic.kernels.search import Space, recorded_space, teachers_of, tune
+from moesaic.kernels.search import Space, Trial, recorded_space, teachers_of, tune
 from moesaic.measured.clock import time_s
 
 space = recorded_space("convolution-a100")

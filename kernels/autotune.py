@@ -25,8 +25,8 @@ from .runners.cpu import CpuRunner
 from .runners.gpu import local_gpu
 from .runners.gpu_part import GpuRunner
 from .runners.isolated import Isolated
-from .runners.runner import Runner, Trial
 from .search import Teacher
+from .search.runner import Runner, Trial
 
 LIMIT_S = 60.0
 MOST_TEACHERS = 3

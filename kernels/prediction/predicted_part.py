@@ -19,7 +19,7 @@ from ..compiled.profile import profile
 from ..library import Config, Kernel
 from ..library.grouped_gemm import GROUPED_GEMM
 from ..library.part import Part
-from ..runners.runner import Trial
+from ..search.runner import Trial
 from ..search.space import Space
 from .counts import Array, closed, of_profiles
 from .fit import Fit, shipped

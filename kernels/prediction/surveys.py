@@ -17,7 +17,7 @@ from ...workload.load import model, names
 from ..compiled.profile import Profile
 from ..library.grouped_gemm import GROUPED_GEMM
 from ..library.part import Part, Product, part_of
-from ..runners.runner import Trial
+from ..search.runner import Trial
 from ..search.space import Space
 from ..search.strategy import Teacher
 from .counts import FREE, MACROS, Counts, of_profiles

@@ -21,8 +21,8 @@ from ..compiled.compiler import NoCompiler
 from ..library import cpu_experts
 from ..library.cpu_experts import CpuShape
 from ..library.cpu_layer import COLD, Floats, Right, draw, last_cache_bytes, panels
+from ..search.runner import Trial
 from ..search.space import Space
-from .runner import Trial
 
 BUDGET_S = 0.2
 LEAST = 3

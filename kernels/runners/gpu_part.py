@@ -23,10 +23,10 @@ from ..library.grouped_gemm import GroupedGemmShape
 from ..library.kernel import Expected
 from ..library.part import Part
 from ..library.split_reduce import SPLIT_REDUCE, SplitReduceShape
+from ..search.runner import Trial
 from ..search.space import Space
 from .gpu import loaded, local_gpu
 from .gpu_clock import time_on_gpu
-from .runner import Trial
 
 POOL = 4_194_319
 """Numbers drawn; every array repeats them. A prime, so that no two rows are the same."""

@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 from ...base import BadInput
 from ...base.evidence import Evidence
+from ..search.runner import Runner, Trial
 from ..search.space import Space
-from .runner import Runner, Trial
 
 Result = TypeVar("Result")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...base.evidence import Evidence
 from ..search.recording import Recording
+from ..search.runner import Trial
 from ..search.space import Space
-from .runner import Trial
 
 
 class CacheRunner:

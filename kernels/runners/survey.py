@@ -18,11 +18,11 @@ from ..library import Config, Kernel
 from ..library.part import Part
 from ..prediction.predicted_part import free_space
 from ..prediction.surveys import Measured
+from ..search.runner import Runner
 from ..search.space import Space
 from .gpu import local_gpu
 from .gpu_part import GpuRunner
 from .isolated import Isolated
-from .runner import Runner
 
 LIMIT_S = 30.0
 WARPS = range(4, 9)

@@ -5,6 +5,7 @@ from .packaged import packaged, recorded_space, teachers_of
 from .read import read_recording
 from .recording import Recording
 from .replay import Replay, replay
+from .runner import Runner, Trial
 from .space import Space
 from .strategy import Question, Search, Strategy, Teacher
 from .tune import tune
@@ -16,10 +17,12 @@ __all__ = [
     "Question",
     "Recording",
     "Replay",
+    "Runner",
     "Search",
     "Space",
     "Strategy",
     "Teacher",
+    "Trial",
     "Tuning",
     "kernel_tuner_cache",
     "packaged",

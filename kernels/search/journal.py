@@ -11,7 +11,7 @@ import msgspec
 
 from ...base import BadInput
 from ...base.files import read_bounded
-from ..runners.runner import Trial
+from .runner import Trial
 
 KIND = "moesaic tuning journal 1"
 

@@ -6,10 +6,12 @@ import functools
 import tomllib
 from pathlib import Path
 
+import numpy as np
+
 from ...base import BadInput, unknown
 from ...measured.tables import RECORDED
 from .read import read_recording
-from .recording import Recording
+from .recording import Recording, seconds_in
 
 FOLDER = RECORDED / "kernel_tuner"
 
@@ -31,15 +33,15 @@ def recorded_space(word: str | Path) -> Recording:
 
 
 def teachers_of(taught: Recording) -> list[Recording]:
-    """The spaces that ship of the same kernel on other devices, in the order of their table."""
-    about = packaged().get(taught.name)
-    kernel = about["kernel"] if about else taught.about.get("kernel")
-    device = about["device"] if about else taught.about.get("device")
-    return [
+    """The spaces that ship of the same kernel on other devices, in the order of their table. Of a
+    file that holds the times of one that ships, under whatever name, that one is left out."""
+    about = packaged().get(taught.name, taught.about)
+    found = [
         _shipped(name)
         for name, other in packaged().items()
-        if other["kernel"] == kernel and other["device"] != device
+        if other["kernel"] == about.get("kernel") and other["device"] != about.get("device")
     ]
+    return [other for other in found if not _same_times(taught, other)]
 
 
 @functools.lru_cache(maxsize=8)
@@ -55,5 +57,14 @@ def require_kin(taught: Recording, teacher: Recording) -> None:
     mine, theirs = taught.about.get("kernel"), teacher.about.get("kernel")
     if mine and theirs and mine != theirs:
         raise BadInput(f"is of the kernel {theirs}, not {mine}", key=teacher.name)
-    if taught.seconds.shape == teacher.seconds.shape and (taught.seconds == teacher.seconds).all():
+    if _same_times(taught, teacher):
         raise BadInput("holds the very times that are to be found", key=teacher.name)
+
+
+def _same_times(taught: Recording, teacher: Recording) -> bool:
+    """Whether the teacher's times, in whatever order and however many, are those of the taught."""
+    if taught.space.parameters.keys() != teacher.space.parameters.keys():
+        return False
+    known = seconds_in(taught.space, teacher.teacher)
+    both = np.isfinite(known) & np.isfinite(taught.seconds)
+    return bool(both.any() and (known[both] == taught.seconds[both]).all())

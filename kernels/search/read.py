@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import itertools
 import json
 import statistics
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from ...base import BadInput
 from ...base.evidence import Evidence
 from ...base.files import read_bounded
-from ..runners.runner import Status, Trial
 from .recording import Recording
+from .runner import Status, Trial
 
 MOST_BYTES = 512 * 2**20
 """Of a file once it is unpacked: a cache with the 32 runs of 100,000 configurations has 200 MB."""
+MOST_CONFIGS = 1_000_000
+"""A packed file of a megabyte can claim a hundred times as many."""
+MOST_VALUE = 1e18
+"""Of a parameter: beyond it floats, by which values are compared, do not tell integers apart."""
 
 ERRORS: dict[str, Status] = {
     "CompilationFailedConfig": "compile",
@@ -46,16 +52,19 @@ def read_recording(path: str | Path) -> Recording:
     path = Path(path)
     text = _text(path)
     name = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
-    if not text.lstrip().startswith("{"):
-        about, evidence, trials = {"source": path.name}, "measured-published", _csv(text, path)
-    else:
-        data = _json(text, path)
-        kind = _t4 if "results" in data else _cache if "cache" in data else None
-        if kind is None:
-            raise BadInput("holds neither a `cache` nor T4 `results`", file=path)
-        about, evidence, trials = _faults_named(kind, data, path)
+    with _faults_named(path):
+        if not text.lstrip().startswith("{"):
+            about, evidence, trials = {"source": path.name}, "measured-published", _csv(text, path)
+        else:
+            data = _json(text, path)
+            kind = _t4 if "results" in data else _cache if "cache" in data else None
+            if kind is None:
+                raise BadInput("holds neither a `cache` nor T4 `results`", file=path)
+            about, evidence, trials = kind(data, path)
     if not trials:
         raise BadInput("holds no configuration", file=path)
+    if len(trials) > MOST_CONFIGS:
+        raise BadInput(f"holds more than {MOST_CONFIGS} configurations", file=path)
     return Recording(name, about, cast(Evidence, evidence), trials)
 
 
@@ -84,7 +93,8 @@ def _csv(text: str, path: Path) -> list[Trial]:
             "needs a line of different names: the parameters, then time_ms", file=path, value=names
         )
     first = names.index("time_ms")
-    return [_csv_trial(names, first, row, f"{path}, line {rows.line_num}") for row in rows if row]
+    trials = (_csv_trial(names, first, row, f"{path}, line {rows.line_num}") for row in rows if row)
+    return list(itertools.islice(trials, MOST_CONFIGS + 1))
 
 
 def _csv_trial(names: list[str], first: int, row: list[str], where: str) -> Trial:
@@ -153,7 +163,7 @@ def _t4(data: dict[str, Any], path: Path) -> tuple[dict[str, str], str, list[Tri
             repeats = int(measured.get("repeats", len(runs)))
             trials.append(_ran(config, time_ms, spread, repeats, compile_ms, where))
         else:
-            trials.append(_trial_failed(config, status, result["invalidity"], compile_ms))
+            trials.append(_trial_failed(config, status, result["invalidity"], compile_ms, where))
     about = {str(key): str(value) for key, value in metadata.get("about", {}).items()}
     evidence = metadata.get("evidence", "measured-published")
     if evidence not in get_args(Evidence):
@@ -173,21 +183,28 @@ def _json(text: str, path: Path) -> dict[str, Any]:
     raise BadInput("is neither a CSV with a time_ms column nor JSON", file=path)
 
 
-Kind = Callable[[dict[str, Any], Path], tuple[dict[str, str], str, list[Trial]]]
-
-
-def _faults_named(
-    kind: Kind, data: dict[str, Any], path: Path
-) -> tuple[dict[str, str], str, list[Trial]]:
-    """The file as read, and one sentence for one whose fields are not what they should be."""
+@contextlib.contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    """One sentence for a file whose fields are not what they should be."""
     try:
-        return kind(data, path)
+        yield
+    except BadInput:
+        raise
     except KeyError as fault:
         raise BadInput("is missing", file=path, key=str(fault.args[0])) from None
-    except (TypeError, AttributeError, ValueError) as fault:
-        if isinstance(fault, BadInput):
-            raise
+    except (TypeError, AttributeError, ValueError, ArithmeticError, csv.Error) as fault:
         raise BadInput(f"a field has another form than it should: {fault}", file=path) from None
+
+
+def _config(found: dict[str, Any], where: str) -> dict[str, Any]:
+    """The configuration, of words and of numbers that have an order."""
+    for name, value in found.items():
+        number = isinstance(value, int | float) and abs(value) <= MOST_VALUE
+        if not number and not isinstance(value, str):
+            raise BadInput(
+                f"{name} must be a word or a number of at most {MOST_VALUE:g}", file=where
+            )
+    return found
 
 
 def _ran(
@@ -200,8 +217,10 @@ def _ran(
 ) -> Trial:
     if not 0 < time_ms < float("inf"):
         raise BadInput("a time must be above 0", file=where, value=time_ms)
+    if not 0 <= spread < float("inf"):
+        raise BadInput("a spread must be at least 0", file=where, value=spread)
     return Trial(
-        config=config,
+        config=_config(config, where),
         status="ok",
         seconds=time_ms / 1e3,
         spread=float(spread),
@@ -213,12 +232,14 @@ def _ran(
 def _failed(config: dict[str, Any], error: str, compile_ms: float, where: str) -> Trial:
     if error not in ERRORS:
         raise BadInput(f"an error must be one of {', '.join(ERRORS)}", file=where, value=error)
-    return _trial_failed(config, ERRORS[error], error, compile_ms)
+    return _trial_failed(config, ERRORS[error], error, compile_ms, where)
 
 
-def _trial_failed(config: dict[str, Any], status: Status, word: str, compile_ms: float) -> Trial:
+def _trial_failed(
+    config: dict[str, Any], status: Status, word: str, compile_ms: float, where: str
+) -> Trial:
     return Trial(
-        config=config,
+        config=_config(config, where),
         status=status,
         reason=f"recorded as {word}",
         facts={"compile_seconds": compile_ms / 1e3},

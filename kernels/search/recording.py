@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...base.evidence import Evidence
-from ..runners.runner import Trial
+from .runner import Trial
 from .space import Space, Value
 from .strategy import Teacher
 

@@ -16,6 +16,8 @@ Value = int | float | str
 Values = Mapping[str, Value]
 
 MOST_CONFIGS = 2_000_000
+MOST_VALUES = 32_767
+"""Of a parameter: places are 16-bit numbers."""
 
 
 class Space:
@@ -43,6 +45,9 @@ class Space:
             if list(row) != names:
                 raise BadInput("every configuration needs the same parameters", key=name, value=row)
         allowed = {key: sorted({row[key] for row in rows}, key=_order) for key in names}
+        for key, values in allowed.items():
+            if len(values) > MOST_VALUES:
+                raise BadInput(f"{key} has {len(values)} values; at most {MOST_VALUES}", key=name)
         places = {key: {v: i for i, v in enumerate(values)} for key, values in allowed.items()}
         table = np.array([[places[key][row[key]] for key in names] for row in rows], np.int16)
         return cls(name, allowed, table.reshape(len(rows), len(names)))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...base.files import content_hash
-from ..runners.runner import Runner, Trial
 from .journal import Journal
 from .names import strategy_named
+from .runner import Runner, Trial
 from .strategy import Question, Search, Strategy, Teacher
 from .tuning import Tuning
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...base.evidence import Evidence
-from ..runners.runner import Trial
+from .runner import Trial
 
 
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...base import BadInput
-from ..runners.runner import Status, Trial
+from .runner import Status, Trial
 from .tuning import Tuning
 
 T4_VERSION = "1.0.0"

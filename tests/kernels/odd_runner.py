@@ -9,7 +9,7 @@ import time
 
 from moesaic.base import BadInput
 from moesaic.base.evidence import Evidence
-from moesaic.kernels.runners.runner import Trial
+from moesaic.kernels.search.runner import Trial
 from moesaic.kernels.search.space import Space
 
 

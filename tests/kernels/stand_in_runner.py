@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moesaic.base.evidence import Evidence
 from moesaic.kernels.library.part import Part
-from moesaic.kernels.runners.runner import Trial
+from moesaic.kernels.search.runner import Trial
 from moesaic.kernels.search.space import Space
 
 

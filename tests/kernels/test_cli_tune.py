@@ -21,8 +21,8 @@ from moesaic.kernels.prediction.fit import Fit
 from moesaic.kernels.prediction.predicted_part import PredictedPart, space_of
 from moesaic.kernels.prediction.surveys import Measured
 from moesaic.kernels.runners import survey as surveying
-from moesaic.kernels.runners.runner import Trial
 from moesaic.kernels.search import read_recording
+from moesaic.kernels.search.runner import Trial
 from moesaic.kernels.search.space import Space
 
 RUN = ["tune", "run", "grouped_gemm", "--model", "mixtral-8x7b", "--tokens", "64"]

@@ -11,7 +11,7 @@ from moesaic.kernels.library.part import part_of
 from moesaic.kernels.prediction import surveys
 from moesaic.kernels.prediction.counts import FREE, MACROS
 from moesaic.kernels.prediction.surveys import Measured, read, shipped, shipped_gpus, write
-from moesaic.kernels.runners.runner import Trial
+from moesaic.kernels.search.runner import Trial
 from moesaic.workload.load import model
 
 ABOUT = {"kind": "survey", "gpu": "h100-sxm", "device": "NVIDIA H100 80GB HBM3"}

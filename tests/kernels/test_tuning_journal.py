@@ -7,8 +7,8 @@ import pytest
 
 from moesaic.base import BadInput
 from moesaic.kernels.runners.recorded import CacheRunner
-from moesaic.kernels.runners.runner import Trial
 from moesaic.kernels.search import Recording, Teacher, tune
+from moesaic.kernels.search.runner import Trial
 
 
 def recorded(count=40, name="toy", device="here"):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from ...base.evidence import Evidence
-
-if TYPE_CHECKING:
-    from ..search.space import Space
+from .space import Space
 
 Status = Literal["ok", "refused", "compile", "runtime", "timeout", "wrong"]
 """What became of a configuration. refused: it breaks a rule or cannot be launched; compile: it does
@@ -19,9 +17,10 @@ not compile; runtime: it crashed; timeout: it was stopped; wrong: its numbers ar
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration tried.
 
-    seconds: the median of one run; inf unless status is ok. spread: interquartile range over the
-    median. repeats: how often it was timed. reason: of what is not ok, in one sentence. facts: what
-    else is known of it, numbers by name (`compile_seconds`, `registers`, ...).
+    seconds: of one run, as its runner takes it, mostly the median; inf unless status is ok.
+    spread: interquartile range over the median. repeats: how often it was timed. reason: of what is
+    not ok, in one sentence. facts: what else is known of it, numbers by name (`compile_seconds`,
+    `registers`, ...).
     """
 
     config: dict[str, Any]
