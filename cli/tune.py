@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +47,7 @@ def replay(
             "Without it those that ship of the same kernel."
         ),
     ] = "",
-    jobs: Annotated[int, typer.Option(help="Processes; -1 for all processors.")] = -1,
+    jobs: Annotated[int, typer.Option(min=-1, help="Processes; -1 for all processors.")] = -1,
     as_json: show.Json = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for replay.json, replay.png and replay.svg.")
@@ -66,6 +67,8 @@ def replay(
 
     names = list(dict.fromkeys(word.strip() for word in strategy.split(",") if word.strip()))
     spaces = [recorded_space(cache) for cache in dict.fromkeys(caches)]
+    if twice := [name for name, count in Counter(one.name for one in spaces).items() if count > 1]:
+        raise BadInput("two files have this name; rename one", key=twice[0])
     taught = [_teachers(space, teachers) for space in spaces]
     done = []
     for space, others in zip(spaces, taught, strict=True):

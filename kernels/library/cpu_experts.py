@@ -71,6 +71,8 @@ class CpuShape(msgspec.Struct, frozen=True):
             raise BadInput(f"has sizes above {WHOLE}", value=self)
         if self.expert_bytes * self.experts > MOST_BYTES:
             raise BadInput(f"its weights would take more than {MOST_BYTES} bytes", value=self)
+        if 4 * self.rows * max(self.hidden, self.inter) > MOST_BYTES:
+            raise BadInput(f"its rows would take more than {MOST_BYTES} bytes", value=self)
 
     @property
     def rows(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 from ...base import BadInput
 from ...base.files import read_bounded
 from .runner import Trial
+from .space import Space
 
 KIND = "moesaic tuning journal 1"
 
@@ -33,21 +35,26 @@ class Journal:
             self.trials = [self._trial(line, i) for i, line in enumerate(whole[1:], 2)]
         elif rest and KIND.encode() not in rest:
             raise BadInput("is not a tuning journal", file=path)
-        try:
+        with _faults_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as stream:
                 stream.truncate(sum(len(line) + 1 for line in whole))
-            if not whole:
-                self._append(self.header)
-        except OSError as fault:
-            raise BadInput(f"cannot be written: {fault.strerror or fault}", file=path) from None
+        if not whole:
+            self._append(self.header)
+
+    def known(self, space: Space) -> dict[int, Trial]:
+        """The trials by their rows. Raises BadInput where the space lacks one's configuration."""
+        for number, trial in enumerate(self.trials, 2):
+            if trial.config not in space:
+                raise BadInput(f"line {number}: no configuration of {space.name}", file=self.path)
+        return {space.row(trial.config): trial for trial in self.trials}
 
     def add(self, trial: Trial) -> None:
         """Writes the trial and lets it go to the file at once."""
         self._append(plain(trial))
 
     def _append(self, data: Mapping[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
+        with _faults_named(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(data, ensure_ascii=False) + "\n")
 
     def _check(self, line: bytes) -> None:
@@ -69,6 +76,14 @@ class Journal:
             raise BadInput(f"line {number} is not a trial: {fault}", file=self.path) from None
 
 
+@contextlib.contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise BadInput(f"cannot be written: {fault.strerror or fault}", file=path) from None
+
+
 def plain(trial: Trial) -> dict[str, Any]:
     """The trial as JSON can hold it: no seconds where there are none."""
     data = msgspec.to_builtins(trial)
@@ -80,7 +95,7 @@ def plain(trial: Trial) -> dict[str, Any]:
 def _object(line: bytes) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -56,6 +56,8 @@ def replay(
         raise BadInput("name at least one strategy", key="strategies")
     if seeds < 1 or budget < 1:
         raise BadInput("seeds and budget must be at least 1", value=(seeds, budget))
+    if not jobs:
+        raise BadInput("must be a number of processes, or -1 for all processors", key="jobs")
     budget = min(budget, len(recording.space))
     for teacher in teachers:
         seconds_in(recording.space, teacher)

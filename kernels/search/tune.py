@@ -77,7 +77,7 @@ def _tried(
     runner: Runner, search: Generator[int, float, None], book: Journal | None
 ) -> Iterator[Trial]:
     """What became of each configuration asked for, by the journal or else by the runner."""
-    known = {runner.space.row(trial.config): trial for trial in book.trials} if book else {}
+    known = book.known(runner.space) if book else {}
     row = next(search, None)
     while row is not None:
         trial = known.get(row) or runner(row)

@@ -156,3 +156,5 @@ def test_a_shape_that_no_configuration_serves_names_the_rule(runner):
         CpuShape(hidden=64, inter=64, experts=2, top_k=3, tokens=1)
     with pytest.raises(BadInput, match="more than"):
         CpuShape(hidden=4096, inter=14336, experts=8, top_k=2, tokens=1)
+    with pytest.raises(BadInput, match="its rows would take more than"):
+        CpuShape(hidden=64, inter=64, experts=2, top_k=1, tokens=10**8)

@@ -11,6 +11,7 @@ from moesaic.kernels.runners.recorded import CacheRunner
 from moesaic.kernels.search import (
     kernel_tuner_cache,
     packaged,
+    read,
     read_recording,
     recorded_space,
     t4,
@@ -18,6 +19,7 @@ from moesaic.kernels.search import (
     tune,
 )
 from moesaic.kernels.search.packaged import require_kin
+from moesaic.kernels.search.recording import Recording
 
 CSV = """bx,pad,time_ms,std_ms,min_ms,error,compile_ms
 16,0,3.5,0.035,3.4,,900
@@ -144,6 +146,14 @@ def test_an_empty_cache_is_not_written():
         (json.dumps(cache(cache={"x": {"bx": 16}})), "pad"),
         (json.dumps(cache(cache={"x": {"bx": 16, "pad": 0, "time": []}})), "another form"),
         (json.dumps(cache(cache=[])), "another form"),
+        ("a,time_ms\nnan,1\n", "a must be a word or a number"),
+        (f"a,time_ms\n{10**400},1\n", "a must be a word or a number"),
+        (f"a,time_ms\n{'x' * 200_000},1\n", "field limit"),
+        ("a,time_ms,std_ms\n1,1,nan\n", "a spread"),
+        (f"a,time_ms\n{''.join(f'{i},1{chr(10)}' for i in range(33_000))}", "33000 values"),
+        (json.dumps(cache(cache={"x": {"bx": None, "pad": 0, "time": 1}})), "bx must be"),
+        (json.dumps(cache(cache={"x": {"bx": [1], "pad": 0, "time": 1}})), "bx must be"),
+        (json.dumps(cache(cache={"x": {"bx": 1, "pad": 0, "time": 10**400}})), "another form"),
         (json.dumps({"results": [{}]}), "configuration"),
         (json.dumps({"results": [], "metadata": {"timeunit": "days"}}), "timeunit"),
     ],
@@ -152,6 +162,12 @@ def test_what_is_no_recorded_space_is_refused_in_one_sentence(tmp_path, text, wo
     with pytest.raises(BadInput, match=words) as fault:
         read_recording(written(tmp_path, text))
     assert "\n" not in str(fault.value)
+
+
+def test_a_file_of_more_configurations_than_memory_holds_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(read, "MOST_CONFIGS", 3)
+    with pytest.raises(BadInput, match="more than 3 configurations"):
+        read_recording(written(tmp_path, CSV))
 
 
 def test_a_space_in_which_everything_failed_cannot_be_replayed(tmp_path):
@@ -181,6 +197,17 @@ def test_a_teacher_of_another_kernel_or_of_the_very_same_times_is_refused():
         require_kin(mine, recorded_space("gemm-rtx3060-laptop"))
     with pytest.raises(BadInput, match="very times"):
         require_kin(mine, mine)
+
+
+def test_the_very_times_are_known_in_another_order_and_under_another_name(tmp_path):
+    shipped = recorded_space("convolution-a100")
+    about = {"kernel": "convolution", "device": "an A100"}
+    made = kernel_tuner_cache(about, shipped.trials[::-1][:2000])
+    mine = read_recording(written(tmp_path, json.dumps(made), "mine.json"))
+    assert "convolution-a100" not in [one.name for one in teachers_of(mine)]
+    part = Recording("part", {}, "measured-published", shipped.trials[::-1][:2000])
+    with pytest.raises(BadInput, match="very times"):
+        require_kin(shipped, part)
 
 
 def test_an_unknown_space_is_answered_with_the_nearest_names():

@@ -1,6 +1,7 @@
 """tune: different evaluations counted, a journal kept, a search taken up where it broke off."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,7 +124,9 @@ def test_the_journal_of_another_search_is_refused_in_one_sentence(tmp_path, chan
     assert journal.read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["what is this\n", "{}\n", "no line end", '{"kind": 3}\n[1]\n'])
+@pytest.mark.parametrize(
+    "text", ["what is this\n", "{}\n", "no line end", '{"kind": 3}\n[1]\n', "[" * 10**5 + "\n"]
+)
 def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path, text):
     journal = tmp_path / "notes.txt"
     journal.write_text(text)
@@ -139,6 +142,35 @@ def test_a_damaged_line_within_the_journal_is_named(tmp_path):
     journal.write_text("\n".join([lines[0], '{"config": 3}', *lines[2:], ""]))
     with pytest.raises(BadInput, match="line 2 is not a trial"):
         tune(CacheRunner(recorded()), "random", budget=3, journal=journal)
+
+
+def test_a_trial_of_a_configuration_that_the_space_lacks_is_named_with_its_file(tmp_path):
+    journal = tmp_path / "search.jsonl"
+    tune(CacheRunner(recorded()), "random", budget=1, journal=journal)
+    with journal.open("a") as stream:
+        stream.write('{"config": {"x": 777}, "status": "timeout"}\n')
+    with pytest.raises(BadInput, match=r"search\.jsonl: line 3: no configuration of toy"):
+        tune(CacheRunner(recorded()), "random", budget=3, journal=journal)
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_written_is_of_use(tmp_path, monkeypatch):
+    journal = tmp_path / "search.jsonl"
+
+    class Full(Counting):
+        def __call__(self, row):
+            if len(self.rows) == 4:
+                monkeypatch.setattr(Path, "open", full)
+            return super().__call__(row)
+
+    def full(*_words, **_more):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(BadInput, match="cannot be written: No space left"):
+        tune(Full(recorded()), "random", budget=9, journal=journal)
+    monkeypatch.undo()
+    rest = Counting(recorded())
+    assert len(tune(rest, "random", budget=9, journal=journal).trials) == 9
+    assert len(rest.rows) == 5
 
 
 def test_a_search_in_which_nothing_ran_has_no_best():

@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from moesaic.base import BadInput
 from moesaic.cli.tune import app
-from moesaic.kernels.search import recorded_space, replay, teachers_of
+from moesaic.kernels.runners.recorded import CacheRunner
+from moesaic.kernels.search import Trial, recorded_space, replay, teachers_of, tune
+from moesaic.kernels.search.recording import Recording
 from moesaic.sweeps.plots.style import svg
 from moesaic.sweeps.plots.tuning import fraction_of_optimum
 
@@ -67,6 +69,30 @@ def test_fractions_grow_to_at_most_one_and_processes_change_nothing():
         assert (one.fractions == other.fractions).all()
 
 
+@pytest.mark.parametrize("name", ["guided", "ga", "bo", "transfer"])
+def test_what_was_not_asked_for_is_not_seen(name):
+    """Every time that a search did not ask for could be any other: it asks the same."""
+    space = recorded_space("convolution-a4000")
+    teachers = [one.teacher for one in teachers_of(space)]
+    told = tune(CacheRunner(space), name, budget=30, teachers=teachers)
+    asked = [trial.config for trial in told.trials]
+    rng = np.random.default_rng(0)
+    trials = [
+        trial
+        if trial.config in asked
+        else Trial(config=trial.config, status="ok", seconds=rng.random() + 1e-9)
+        for trial in space.trials
+    ]
+    other = Recording(space.name, space.about, space.evidence, trials)
+    again = tune(CacheRunner(other), name, budget=30, teachers=teachers)
+    assert [trial.config for trial in again.trials] == asked
+
+
+def test_a_number_of_processes_that_is_none_is_refused():
+    with pytest.raises(BadInput, match="processes"):
+        replay(recorded_space("convolution-a100"), ["random"], seeds=1, budget=5, jobs=0)
+
+
 def test_a_strategy_without_what_it_needs_is_refused_before_anything_runs():
     with pytest.raises(BadInput, match="teachers"):
         replay(recorded_space("convolution-a100"), ["random", "transfer"], seeds=1, budget=5)
@@ -108,6 +134,16 @@ def test_the_command_takes_files_and_teachers_by_name(tmp_path):
     (facts,) = json.loads(result.stdout)
     assert facts["taught_by"] == ["other"]
     assert facts["strategies"][0]["mean_fraction"][0] == 1.0
+
+
+def test_two_files_of_one_name_are_not_taken_for_one_space(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.csv").write_text("a,time_ms\n1,1\n2,2\n")
+    words = [str(tmp_path / folder / "mine.csv") for folder in ("one", "two")]
+    result = CliRunner().invoke(app, ["replay", *words, "--jobs", "1"])
+    assert isinstance(result.exception, BadInput)
+    assert "mine: two files have this name" in str(result.exception)
 
 
 @pytest.mark.parametrize(
