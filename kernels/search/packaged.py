@@ -33,15 +33,17 @@ def recorded_space(word: str | Path) -> Recording:
 
 
 def teachers_of(taught: Recording) -> list[Recording]:
-    """The spaces that ship of the same kernel on other devices, in the order of their table. Of a
-    file that holds the times of one that ships, under whatever name, that one is left out."""
+    """The spaces that ship of the same kernel, with the same parameters, on other devices, in the
+    order of their table. One that holds the very times of a file, whatever its name, is left out.
+    """
     about = packaged().get(taught.name, taught.about)
     found = [
         _shipped(name)
         for name, other in packaged().items()
         if other["kernel"] == about.get("kernel") and other["device"] != about.get("device")
     ]
-    return [other for other in found if not _same_times(taught, other)]
+    kin = [one for one in found if one.space.parameters.keys() == taught.space.parameters.keys()]
+    return [other for other in kin if not _same_times(taught, other)]
 
 
 @functools.lru_cache(maxsize=8)

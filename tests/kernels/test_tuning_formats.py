@@ -210,6 +210,11 @@ def test_the_very_times_are_known_in_another_order_and_under_another_name(tmp_pa
         require_kin(shipped, part)
 
 
+def test_a_file_of_a_kernel_of_the_same_name_but_other_parameters_has_no_teacher(tmp_path):
+    text = json.dumps(cache(kernel_name="gemm"))
+    assert teachers_of(read_recording(written(tmp_path, text, "mine.json"))) == []
+
+
 def test_an_unknown_space_is_answered_with_the_nearest_names():
     with pytest.raises(BadInput, match="convolution-a100"):
         recorded_space("convolution-a10")
