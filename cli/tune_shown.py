@@ -34,9 +34,7 @@ def save_replays(folder: Path, spaces: Sequence[Recording], done: Sequence[Repla
     from ..sweeps.plots.tuning import fraction_of_optimum
 
     show.save_json(folder / "replay.json", replay_facts(spaces, done))
-    titles = {
-        space.name: f"{space.name}, {100 * space.share_near:.2g}% within 5%" for space in spaces
-    }
+    titles = {space.name: f"{space.name}, {space.near_words} within 5%" for space in spaces}
     drawn = fraction_of_optimum(done, titles)
     for suffix in ("png", "svg"):
         save(drawn, folder / f"replay.{suffix}")
@@ -57,7 +55,7 @@ def _show_space(space: Recording, replays: Sequence[Replay]) -> None:
     device = space.about.get("device", "")
     show.table(
         f"{space.name}{f', {device}' if device else ''}: {len(space.space)} configurations, "
-        f"{100 * space.share_near:.2g}% within 5% of the best",
+        f"{space.near_words} within 5% of the best",
         ["strategy", *(f"after {mark}" for mark in marks)],
         [[one.strategy, *(_cell(one, mark) for mark in marks)] for one in replays],
         "Best time / time found: mean over seeds (quartiles). "

@@ -51,6 +51,11 @@ class Recording:
         return float((self.seconds <= self.best_s / (1 - NEAR)).mean())
 
     @property
+    def near_words(self) -> str:
+        """That share in percent, to two digits."""
+        return f"{float(f'{100 * self.share_near:.2g}'):g}%"
+
+    @property
     def teacher(self) -> Teacher:
         return Teacher(name=self.name, space=self.space, seconds=self.seconds)
 

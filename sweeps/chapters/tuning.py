@@ -68,7 +68,7 @@ def replayed(chapter: Replayed, seed: int) -> Section:
     rows = tuple(
         (one.space, one.strategy, *(f"{one.mean_at(mark):.3f}" for mark in marks)) for one in done
     )
-    shares = "; ".join(f"{s.name} {100 * s.share_near:.2g}%" for s in spaces)
+    shares = "; ".join(f"{s.name} {s.near_words}" for s in spaces)
     columns = ("space", "strategy", *(f"after {mark}" for mark in marks))
     note = f"Mean of {chapter.seeds} searches. Within 5% of the optimum: {shares}."
     return Section(

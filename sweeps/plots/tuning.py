@@ -67,7 +67,7 @@ def _panel(axes: Axes, replays: Sequence[Replay], colours: dict[str, str]) -> No
     marks = [mark for mark in BUDGETS if mark < most]
     for mark in marks:
         axes.axvline(mark, color=FAINT, lw=0.8, ls=":")
-    axes.set(xscale="log", xlim=(1, most), ylim=(0, 1.03), xlabel="different evaluations")
+    axes.set(xscale="log", xlim=(1, max(most, 2)), ylim=(0, 1.03), xlabel="different evaluations")
     ticks = sorted({1, *marks, 100, most} if most >= 100 else {1, *marks, most})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()

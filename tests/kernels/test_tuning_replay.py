@@ -136,6 +136,14 @@ def test_the_command_takes_files_and_teachers_by_name(tmp_path):
     assert facts["strategies"][0]["mean_fraction"][0] == 1.0
 
 
+def test_a_space_of_one_configuration_is_shown_and_drawn(tmp_path):
+    (tmp_path / "one.csv").write_text("a,time_ms\n1,2\n")
+    words = ["replay", str(tmp_path / "one.csv"), "--jobs", "1", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "1 configurations, 100% within 5% of the best" in result.output
+
+
 def test_two_files_of_one_name_are_not_taken_for_one_space(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
