@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..base import BadInput
+from ..base import BadInput, unknown
 from . import show
 
 if TYPE_CHECKING:
@@ -113,17 +113,21 @@ def _opened(
     seed: int,
 ) -> Iterator[Work]:
     from ..kernels.autotune import on_cpu, on_gpu
+    from ..kernels.library.part import TUNED
     from ..workload.load import model as load_model
 
+    named = kernel.replace("_", "-")
+    if named not in (*TUNED, CPU_KERNEL):
+        raise unknown("kernel with a space to search", kernel, (*TUNED, CPU_KERNEL))
     known = load_model(model) if model else None
-    if kernel.replace("_", "-") == CPU_KERNEL:
+    if named == CPU_KERNEL:
         if on != "local":
             raise BadInput("runs on the processor of this machine: local", key="--on", value=on)
         work = on_cpu(known, tokens, seed=seed)
     elif known is None:
         raise BadInput("name a model, such as mixtral-8x7b", key="--model")
     else:
-        work = on_gpu(kernel, known, product, tokens, on, ep=ep, seed=seed)
+        work = on_gpu(named, known, product, tokens, on, ep=ep, seed=seed)
     try:
         yield work
     finally:
@@ -138,6 +142,7 @@ def _watch(budget: int) -> Callable[[Trial], None]:
         nonlocal count, best
         count, best = count + 1, min(best, trial.seconds)
         became = f"{1e6 * trial.seconds:.1f} us" if trial.status == "ok" else trial.status
-        show.say(f"{count} of {budget}: {became}, best {1e6 * best:.1f} us")
+        so_far = f"best {1e6 * best:.1f} us" if best < float("inf") else "none ran yet"
+        show.say(f"{count} of {budget}: {became}, {so_far}")
 
     return watch

@@ -92,6 +92,8 @@ def _note(done: Tuning, work: Work, untuned: Trial | None) -> str:
     if work.bound_s:
         share = work.bound_s / best.seconds
         words.append(f"Roofline {1e6 * work.bound_s:.1f} us: the best reaches {share:.0%} of it.")
+        if share > 1:
+            words.append("Its peaks were timed when this machine had other work.")
     if untuned and untuned.status == "ok":
         times = untuned.seconds / best.seconds
         words.append(

@@ -22,7 +22,7 @@ from .memory import Memory
 MATRIX = 1024
 COPY_BYTES = 256 * 2**20
 ISA_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "sve2")
-VERSION = "1"
+VERSION = "2"
 """Goes into the cache key: a probe that is changed is run again."""
 
 
@@ -45,8 +45,9 @@ def local_cpu() -> Cpu:
 def probe(model: str, flags: list[str], cores: int) -> Cpu:
     """Times this machine: float32 products by numpy's BLAS and a copy larger than the caches."""
     matmul = f"measured-here: best of repeated numpy float32 products of {MATRIX} x {MATRIX}"
-    flops = matmul_flops_per_s(0.5)
-    one_core = flops if cores == 1 else one_core_flops_per_s()
+    one_core = flops_per_s_on(1)
+    flops = one_core if cores == 1 else flops_per_s_on(cores)
+    flops = max(flops or 0.0, one_core or 0.0) or matmul_flops_per_s(0.5)
     return Cpu(
         name="local",
         vendor=model,
@@ -57,7 +58,7 @@ def probe(model: str, flags: list[str], cores: int) -> Cpu:
             capacity_bytes=memory_bytes(),
             bandwidth_bytes_per_s=copy_bytes_per_s(cores),
         ),
-        peak_flops_per_s={"fp32": max(flops, one_core or 0.0)},
+        peak_flops_per_s={"fp32": flops},
         core_flops_per_s=one_core,
         sources={
             "cores": "measured-here: cores this process may run on",
@@ -106,17 +107,18 @@ def matmul_flops_per_s(budget_s: float) -> float:
     return 2 * MATRIX**3 / _best_s(lambda: np.matmul(a, a, out=out), budget_s)
 
 
-def one_core_flops_per_s() -> float | None:
-    """The same on one thread, in a fresh process: BLAS reads its thread count when it loads."""
-    code = "from moesaic.hardware.local import matmul_flops_per_s as f; print(f(0.3))"
-    one = dict.fromkeys(
+def flops_per_s_on(threads: int) -> float | None:
+    """The same on so many threads, in a fresh process: BLAS reads its thread count when it loads,
+    and this process may have been given another."""
+    code = "from moesaic.hardware.local import matmul_flops_per_s as f; print(f(0.4))"
+    given = dict.fromkeys(
         ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
-        "1",
+        str(threads),
     )
     try:
         done = subprocess.run(
             [sys.executable, "-c", code],
-            env={**os.environ, **one},
+            env={**os.environ, **given},
             capture_output=True,
             timeout=20,
             check=True,

@@ -31,7 +31,10 @@ LIMIT_S = 60.0
 @functools.cache
 def compiler() -> tuple[str, ...]:
     """The words that start it: $CXX, or the first of NAMES. Raises NoCompiler where none is."""
-    asked = shlex.split(os.environ.get("CXX", ""))
+    try:
+        asked = shlex.split(os.environ.get("CXX", ""))
+    except ValueError as fault:
+        raise BadInput(f"is no command: {fault}", key="CXX") from None
     for words in [asked] if asked else [[name] for name in NAMES]:
         if found := shutil.which(words[0]):
             return (found, *words[1:])

@@ -16,6 +16,8 @@ from .grouped_gemm import GROUPED_GEMM, GroupedGemmShape
 from .kernel import Config, Kernel
 
 Product = Literal["gate-up", "down"]
+TUNED = (GROUPED_GEMM.name, DECODE.name)
+"""The kernels with a space that is worth a search."""
 MOST_TOKENS = 2**20
 DRAWN_AT_ONCE = 2**14
 """Tokens: more would only take more memory."""
@@ -72,7 +74,7 @@ def part_of(
     Raises BadInput for a model without gated experts, experts that do not divide, another kernel,
     more than MOST_TOKENS, and where no token reaches that rank.
     """
-    if kernel not in (GROUPED_GEMM.name, DECODE.name):
+    if kernel not in TUNED:
         raise BadInput(
             f"no search is made over it; {GROUPED_GEMM.name} and {DECODE.name} have a space",
             key="kernel",
