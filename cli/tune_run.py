@@ -91,13 +91,14 @@ def run(
         )
         if not done.trials:
             raise KeyboardInterrupt
-        untuned = None if done.stopped else work.tried_default()
-    if out:
-        show.save_json(out / RESULTS, t4(done))
+        if out:
+            show.save_json(out / RESULTS, t4(done))
+        ran = any(trial.status == "ok" for trial in done.trials)
+        finals = work.finals(done) if ran and not done.stopped else None
     if as_json:
-        show.json(run_facts(done, work, untuned))
+        show.json(run_facts(done, work, finals))
     else:
-        show_run(done, work, untuned)
+        show_run(done, work, finals)
     if done.stopped:
         raise KeyboardInterrupt
 

@@ -8,7 +8,7 @@ from ..base.evidence import MARKS
 from . import show
 
 if TYPE_CHECKING:
-    from ..kernels.autotune import Work
+    from ..kernels.autotune import Finals, Work
     from ..kernels.search import Tuning
     from ..kernels.search.runner import Trial
 
@@ -23,7 +23,7 @@ SHORT = {
 """Long parameters at the head of a column."""
 
 
-def show_run(done: Tuning, work: Work, untuned: Trial | None) -> None:
+def show_run(done: Tuning, work: Work, finals: Finals | None) -> None:
     """The best first; what else is known of each beside it. Raises BadInput where none ran."""
     ran = sorted((t for t in done.trials if t.status == "ok"), key=lambda t: t.seconds)
     mark = MARKS[done.evidence]
@@ -40,11 +40,13 @@ def show_run(done: Tuning, work: Work, untuned: Trial | None) -> None:
     for trial in [t for t in done.trials if t.status != "ok"][:FIRST]:
         show.say(f"{trial.status}: {trial.reason}")
     title = f"{work.name}, {len(done.trials)} of {len(work.runner.space)} tried"
-    show.table(title, columns, shown, _note(done, work, untuned))
+    show.table(title, columns, shown, _note(done, work, finals))
 
 
-def run_facts(done: Tuning, work: Work, untuned: Trial | None) -> dict[str, Any]:
-    """For programs."""
+def run_facts(done: Tuning, work: Work, finals: Finals | None) -> dict[str, Any]:
+    """For programs. best and seconds: as held again, where it was."""
+    winner = finals.winner if finals else done.best
+    untuned = finals.default if finals else None
     return {
         "work": work.name,
         "about": done.about,
@@ -52,8 +54,9 @@ def run_facts(done: Tuning, work: Work, untuned: Trial | None) -> dict[str, Any]
         "strategy": done.strategy,
         "configurations": len(work.runner.space),
         "bound_s": work.bound_s,
-        "best": done.best.config,
-        "seconds": done.best.seconds,
+        "best": winner.config,
+        "seconds": winner.seconds,
+        "rounds": finals.rounds if finals else 0,
         "default": work.default,
         "default_s": untuned.seconds if untuned and untuned.status == "ok" else None,
         "trials": [
@@ -86,19 +89,24 @@ def _recorded(work: Work, trial: Trial) -> str:
     return f"{1e6 * seconds:.1f}" if seconds else ""
 
 
-def _note(done: Tuning, work: Work, untuned: Trial | None) -> str:
-    best = done.best
+def _note(done: Tuning, work: Work, finals: Finals | None) -> str:
+    winner = finals.winner if finals else done.best
     words = [f"Evidence: {done.evidence}."]
+    if finals and finals.rounds > 1:
+        values = " ".join(f"{name}={value}" for name, value in winner.config.items())
+        words.append(
+            f"The best, held again in turn {finals.rounds} times: {values}, "
+            f"{1e6 * winner.seconds:.1f} us."
+        )
     if work.bound_s:
-        share = work.bound_s / best.seconds
+        share = work.bound_s / winner.seconds
         words.append(f"Roofline {1e6 * work.bound_s:.1f} us: the best reaches {share:.0%} of it.")
         if share > 1:
             words.append("Its peaks were timed when this machine had other work.")
-    if untuned and untuned.status == "ok":
-        times = untuned.seconds / best.seconds
-        words.append(
-            f"The default takes {1e6 * untuned.seconds:.1f} us, {times:.2f} times the best."
-        )
+    if finals and finals.default and finals.default.status == "ok":
+        untuned = finals.default.seconds
+        times = untuned / winner.seconds
+        words.append(f"The default takes {1e6 * untuned:.1f} us, {times:.2f} times the best.")
     if done.taught_by:
         words.append(f"Taught by {'; '.join(done.taught_by)}.")
     if "constants" in done.about:

@@ -1,11 +1,15 @@
 """What is known of a piece of work before its first measurement, and what must not be."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 from moesaic.base import BadInput
+from moesaic.base.evidence import Evidence
 from moesaic.hardware.load import device
 from moesaic.kernels.autotune import (
+    Work,
     bound_s,
     catalogue_gpu,
     default_of,
@@ -17,6 +21,7 @@ from moesaic.kernels.library.grouped_gemm import GROUPED_GEMM
 from moesaic.kernels.library.part import part_of
 from moesaic.kernels.prediction.counts import FREE
 from moesaic.kernels.prediction.surveys import shipped
+from moesaic.kernels.search import Space, Trial, tune
 from moesaic.workload.load import model
 
 MIXTRAL = model("mixtral-8x7b")
@@ -140,3 +145,50 @@ def test_work_on_a_gpu_of_the_catalogue_is_a_ranking_of_every_configuration():
 def test_a_gpu_that_no_kernel_is_built_for_is_refused():
     with pytest.raises(BadInput, match="mi300x: no kernel is built for it"):
         on_gpu("grouped-gemm", MIXTRAL, "gate-up", 64, "mi300x")
+
+
+class Noisy:
+    """Answers each configuration with the next of its times."""
+
+    evidence: Evidence = "measured-here"
+    about: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, times):
+        self.times = {row: iter(some) for row, some in enumerate(times)}
+        self.space = Space.of("noisy", [{"SIDE": side} for side in range(len(times))])
+
+    def __call__(self, row: int) -> Trial:
+        seconds = next(self.times[row])
+        config = self.space.config(row)
+        if seconds is None:
+            return Trial(config=config, status="runtime", reason="crashed")
+        return Trial(config=config, status="ok", seconds=seconds)
+
+
+def work_and_search(times, default):
+    work = Work(
+        name="noisy", strategy="random", runner=Noisy(times), predicted=None, default=default
+    )
+    return work, tune(work.runner, "random", budget=len(times))
+
+
+def test_the_winner_is_the_best_when_held_again_and_not_the_luckiest():
+    lucky, steady, slow = [1, 4, 5, 6], [2, 2, 3, 2], [9, 9, 9, 9]
+    work, found = work_and_search([lucky, steady, slow, [8, 8, 8, 8]], None)
+    assert found.best.config == {"SIDE": 0}
+    finals = work.finals(found)
+    assert (finals.winner.config, finals.winner.seconds) == ({"SIDE": 1}, 2)
+    assert (finals.default, finals.rounds) == (None, 3)
+
+
+def test_the_default_takes_part_in_every_round_and_may_win_none():
+    work, found = work_and_search([[3] * 9, [2] * 9, [7] * 9, [5, 6, 4, 5]], {"SIDE": 3})
+    finals = work.finals(found)
+    assert finals.default is not None
+    assert finals.default.seconds == 5
+    assert finals.winner.seconds == 2
+
+
+def test_what_crashes_when_held_again_does_not_win():
+    work, found = work_and_search([[1, None, None, None], [2] * 9, [7] * 9, [9] * 9], None)
+    assert work.finals(found).winner.config == {"SIDE": 1}
