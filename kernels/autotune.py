@@ -76,7 +76,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
             return Finals(winner=best, default=untuned, rounds=1)
         ran = sorted((t for t in done.trials if t.status == "ok"), key=lambda t: t.seconds)
         finalists = [space.row(trial.config) for trial in ran[:FINALISTS]]
-        rows = list(dict.fromkeys([*finalists, *([] if default is None else [default])]))
+        rows = finalists if default is None or default in finalists else [*finalists, default]
         rounds = [{row: self.runner(row) for row in rows} for _ in range(ROUNDS)]
         median = {
             row: sorted((one[row] for one in rounds), key=lambda t: t.seconds)[ROUNDS // 2]
