@@ -80,6 +80,7 @@ def test_options_change_the_policy(capsys, trace):
     assert plain not in others
 
 
+@pytest.mark.slow
 def test_recorded_commands_keep_the_rules_and_a_broken_one_is_told(capsys, trace, tmp_path):
     file = tmp_path / "commands.parquet"
     asked(capsys, "run", "--config", CONFIG, "--trace", trace, "--record", str(file))

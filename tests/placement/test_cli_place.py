@@ -118,6 +118,7 @@ def test_rebalance_moves_no_more_than_allowed(trace, tmp_path, capsys):
     assert after["imbalance_worst"] < before["imbalance_worst"]
 
 
+@pytest.mark.slow
 def test_compare_writes_its_report_with_seconds(tmp_path, capsys):
     trace = str(tmp_path / "t.parquet")
     shape = ["--experts", "8", "--top-k", "2", "--layers", "32", "--tokens", "600"]

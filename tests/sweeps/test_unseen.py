@@ -77,6 +77,7 @@ def test_families_are_put_back_where_their_rows_were():
     assert whole.low_s is None
 
 
+@pytest.mark.slow
 def test_three_models_stand_on_the_same_folds_and_the_tile_model_beats_plain_trees(thin):
     pytest.importorskip("lightgbm")
     made = by_unseen_shapes(thin, L40S, 0, silent, CROSS_VALIDATED["shape"])
