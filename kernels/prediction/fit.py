@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput, NonNegative, Spec
 from ...base.spec import load
 from ...hardware import AnyDevice
-from ...simulator.gpu import Machine
+from ...simulator.gpu import Machine, limits
 from .counts import Array
 from .grouped import GroupedConstants, predict
 from .surveys import Survey
@@ -109,13 +108,13 @@ def constants_of(
     """Least squares on the logarithm of the time, each constant within its limits."""
     from scipy.optimize import least_squares
 
-    limits = _limits()
-    low, high = np.log(np.array(list(limits.values()))).T
-    begin = np.log([getattr(start, name) for name in limits])
+    ranges = limits(GroupedConstants)
+    low, high = np.log(np.array(list(ranges.values()))).T
+    begin = np.log([getattr(start, name) for name in ranges])
     measured = np.log(survey.seconds)
 
     def residuals(point: Array) -> Array:
-        constants = _constants(limits, point)
+        constants = _constants(ranges, point)
         return np.log(seconds_of(survey, machine, constants, rows)) - measured[rows]
 
     found = least_squares(
@@ -128,7 +127,7 @@ def constants_of(
         ftol=1e-5,
     )
     rounded = [float(f"{value:.5g}") for value in np.exp(found.x)]
-    return GroupedConstants(**dict(zip(limits, rounded, strict=True)))
+    return GroupedConstants(**dict(zip(ranges, rounded, strict=True)))
 
 
 def seconds_of(
@@ -163,16 +162,6 @@ def score(name: str, predicted: Array, measured: Array) -> PartScore:
         first_5=first(5),
         first_20=first(20),
     )
-
-
-def _limits() -> Mapping[str, tuple[float, float]]:
-    info = msgspec.inspect.type_info(GroupedConstants)
-    assert isinstance(info, msgspec.inspect.StructType)
-    return {
-        field.name: (float(field.type.ge or 0), float(field.type.le or 0))
-        for field in info.fields
-        if isinstance(field.type, msgspec.inspect.FloatType)
-    }
 
 
 def _constants(names: Mapping[str, tuple[float, float]], point: Array) -> GroupedConstants:

@@ -8,8 +8,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from ...base import Spec
-from ...simulator.gpu import Machine
+from ...simulator.gpu import Constants, Machine
 from ..library.experts import ExpertsShape
 from .counts import SECTOR_BYTES, Array, Counts
 
@@ -32,7 +31,7 @@ Power = Annotated[float, Meta(ge=1, le=12)]
 Seconds = Annotated[float, Meta(ge=1e-9, le=1e-4)]
 
 
-class GroupedConstants(Spec, frozen=True, kw_only=True):
+class GroupedConstants(Constants, frozen=True, kw_only=True, tag="own-grouped-gemm"):
     """What cannot be read off a build or a data sheet.
 
     Cycles: mma of one m16n8k16 on a tensor core; issue of a warp instruction; wavefront of shared

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..accuracy import Comparison
 from ..accuracy.errors import TOKEN_BANDS
-from .style import FAINT, INK, PALETTE, figure
+from .style import FAINT, INK, PALETTE, diagonal, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,9 +31,7 @@ def predicted_against_measured(comparison: Comparison, title: str, seed: int = 0
     with figure(9.6, 4.4, ncols=2, width_ratios=(3, 2)) as (made, (left, right)):
         low = min(measured.min(), predicted.min()) / 1.5
         high = max(measured.max(), predicted.max()) * 1.5
-        line = np.array([low, high])
-        left.fill_between(line, line / 1.2, line * 1.2, color="#eeeeee", lw=0, label="within 20%")
-        left.plot(line, line, color=INK, lw=1)
+        diagonal(left, low, high, 0.2)
         for i, (name, least, most) in enumerate(TOKEN_BANDS):
             kept = shown[(tokens[shown] > least) & (tokens[shown] <= most)]
             if not kept.size:
@@ -49,10 +47,6 @@ def predicted_against_measured(comparison: Comparison, title: str, seed: int = 0
                 rasterized=measured.size > 200,
             )
         left.set(
-            xscale="log",
-            yscale="log",
-            xlim=(low, high),
-            ylim=(low, high),
             xlabel=f"measured, us ({comparison.measured_evidence})",
             ylabel=f"predicted, us ({comparison.predicted_evidence})",
             title=title,

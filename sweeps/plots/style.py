@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...base.files import writing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#4D4D4D")
@@ -60,6 +61,16 @@ def figure(
         made = Figure(figsize=(width, height), layout="constrained")
         yield made, made.subplots(**subplots)
         _write_powers_plainly(made)
+
+
+def diagonal(axes: Axes, low: float, high: float, within: float) -> None:
+    """A log-log plane for predicted against measured: the line where both are equal, and the band
+    where they differ by less than `within`, a share."""
+    line = [low, high]
+    below, above = ([end * factor for end in line] for factor in (1 / (1 + within), 1 + within))
+    axes.fill_between(line, below, above, color="#eeeeee", lw=0, label=f"within {within:.0%}")
+    axes.plot(line, line, color=INK, lw=1)
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
 
 
 def _write_powers_plainly(made: Figure) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .style import FAINT, INK, PALETTE, figure
+from .style import FAINT, INK, PALETTE, diagonal, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,9 +68,7 @@ def predicted_and_gains(space: MeasuredSpace, gains: Sequence[Gain]) -> Figure:
 def _scatter(axes: Axes, space: MeasuredSpace) -> None:
     measured, predicted = space.measured_s * 1e3, space.predicted_s * 1e3
     low = 0.8 * min(space.bound_s * 1e3, predicted.min(), measured.min())
-    line = np.array([low, 1.25 * max(measured.max(), predicted.max())])
-    axes.fill_between(line, line / 1.2, line * 1.2, color="#eeeeee", lw=0, label="within 20%")
-    axes.plot(line, line, color=INK, lw=1)
+    diagonal(axes, low, 1.25 * max(measured.max(), predicted.max()), 0.2)
     for i, name in enumerate(KINDS):
         kept = (space.in_panels == (i > 1)) & (space.threaded == (i % 2 == 1))
         axes.scatter(
@@ -84,10 +82,6 @@ def _scatter(axes: Axes, space: MeasuredSpace) -> None:
     axes.axvline(space.bound_s * 1e3, color=FAINT, ls="--", lw=1, label="roofline (bound)")
     errors = space.errors()
     axes.set(
-        xscale="log",
-        yscale="log",
-        xlim=tuple(line),
-        ylim=tuple(line),
         xlabel="measured, ms (measured-here)",
         ylabel="predicted, ms (simulated)",
         title=f"{space.about}\n{len(measured)} configurations, MAPE {errors['MAPE']:.1%}, "

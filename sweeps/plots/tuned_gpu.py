@@ -11,13 +11,11 @@ from ...base.evidence import MARKS
 from ...kernels.autotune import default_of
 from ...kernels.prediction.counts import FREE
 from ...kernels.prediction.surveys import Survey
-from .style import FAINT, INK, PALETTE, figure
+from .style import FAINT, PALETTE, diagonal, figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-INSIDE = 1.1
 
 
 def survey_figure(survey: Survey, predicted: NDArray[np.float64], title: str) -> Figure:
@@ -32,10 +30,7 @@ def survey_figure(survey: Survey, predicted: NDArray[np.float64], title: str) ->
 def _scatter(axes: Axes, survey: Survey, predicted: NDArray[np.float64], title: str) -> None:
     measured = survey.seconds * 1e6
     low, high = measured.min() / 1.4, measured.max() * 1.4
-    line = np.array([low, high])
-    label = f"within {INSIDE - 1:.0%}"
-    axes.fill_between(line, line / INSIDE, line * INSIDE, color="#ececec", lw=0, label=label)
-    axes.plot(line, line, color=INK, lw=0.8)
+    diagonal(axes, low, high, 0.1)
     for colour, model in zip(PALETTE, dict.fromkeys(p.model for p in survey.parts), strict=False):
         mine = np.isin(survey.part, [i for i, p in enumerate(survey.parts) if p.model == model])
         axes.scatter(
@@ -44,10 +39,6 @@ def _scatter(axes: Axes, survey: Survey, predicted: NDArray[np.float64], title: 
         )  # fmt: skip
     error = np.abs(predicted / survey.seconds - 1)
     axes.set(
-        xscale="log",
-        yscale="log",
-        xlim=(low, high),
-        ylim=(low, high),
         xlabel=f"measured, us {MARKS['measured-published']}",
         ylabel=f"predicted, us {MARKS['simulated']}",
         title=f"{title}: mean error {error.mean():.1%}, median {np.median(error):.1%}",
