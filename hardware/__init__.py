@@ -6,6 +6,7 @@
 from .device import AnyDevice, Cache, Cpu, Device, Fpga, Gpu, Pim
 from .dram import DramConfig, DramTiming, Standard
 from .dram_tables import DramTables, dram_tables
+from .gang import Gang
 from .link import Link
 from .memory import Memory
 from .system import System, Tier
@@ -19,6 +20,7 @@ __all__ = [
     "DramTables",
     "DramTiming",
     "Fpga",
+    "Gang",
     "Gpu",
     "Link",
     "Memory",

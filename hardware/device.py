@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..base import DTYPES, BadInput, Count, NonNegative, Positive, Spec, number_format
+from .gang import Gang
 from .memory import Memory
 
 
@@ -107,7 +108,9 @@ class Pim(Device, frozen=True, kw_only=True, tag_field="kind", tag="pim"):
     level: where they sit. memory.bandwidth_bytes_per_s is what the *host* sees on the same
     memory; `internal_bandwidth_bytes_per_s` and `internal_energy_j_per_byte` are what the units
     see. All figures are those of one device: its stacks together. `host` is the processor that
-    shares the memory and does what the units cannot (a catalogue name in TOML), or is None.
+    shares the memory and does what the units cannot (a catalogue name in TOML), or is None. `gang`:
+    the banks that a unit opens and reads together, where the memory core simulates them; it needs
+    `memory.timing`.
     """
 
     level: str
@@ -116,9 +119,12 @@ class Pim(Device, frozen=True, kw_only=True, tag_field="kind", tag="pim"):
     internal_energy_j_per_byte: NonNegative | None = None
     buffer_bytes: Positive | None = None
     host: Gpu | None = None
+    gang: Gang | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.gang is not None and self.memory.timing is None:
+            raise ValueError("`gang` needs `memory.timing`, the memory whose banks it takes")
         if self.level not in PIM_LEVELS:
             raise ValueError(f"`level` must be one of {', '.join(PIM_LEVELS)}, got {self.level!r}")
 
