@@ -47,8 +47,8 @@ def requests_of(prompts, outputs, arrivals=None):
     )
 
 
-def columns(lengths):
-    return [p for p, _ in lengths], [o for _, o in lengths]
+def of_pairs(lengths, arrivals):
+    return requests_of([p for p, _ in lengths], [o for _, o in lengths], arrivals)
 
 
 def gaps_of(served):
@@ -80,7 +80,7 @@ LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 20)), min_size=1
 def test_a_walk_from_event_to_event_is_the_walk_stage_by_stage(
     lengths, gaps, most, room, scheduler, budget, closed, stationary, seed
 ):
-    asked = requests_of(*columns(lengths), np.cumsum(gaps[: len(lengths)]))
+    asked = of_pairs(lengths, np.cumsum(gaps[: len(lengths)]))
     words = {
         "most_requests": most,
         "kv_tokens": None if room is None else room + max(p + o for p, o in lengths),
@@ -96,7 +96,7 @@ def test_a_walk_from_event_to_event_is_the_walk_stage_by_stage(
 @settings(deadline=None, max_examples=100)
 @given(lengths=LENGTHS, most=st.integers(1, 6), closed=st.booleans())
 def test_every_token_is_made_once_and_time_goes_forward(lengths, most, closed):
-    asked = requests_of(*columns(lengths), np.linspace(0, 1, len(lengths)))
+    asked = of_pairs(lengths, np.linspace(0, 1, len(lengths)))
     served = serve(asked, Linear(), most_requests=most, closed=closed)
     assert served.tokens.sum() == asked.output_tokens.sum()
     assert served.prompt_tokens.sum() == asked.prompt_tokens.sum()
