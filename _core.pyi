@@ -86,7 +86,10 @@ class HopAnneal:
         """The rank of each item now, int32 [layers, items]."""
 
 class DramSpec:
-    """One channel of a memory: what `hardware.dram_tables` makes."""
+    """One channel of a memory: what `hardware.dram_tables` makes.
+
+    gang: stack ids, bank groups of each and banks of each that one gang spans.
+    """
 
     def __init__(
         self,
@@ -101,6 +104,10 @@ class DramSpec:
         refresh_ticks: int,
         refresh_bank_ticks: int,
         refresh_together: int,
+        gang: Sequence[int] | None = None,
+        gang_columns: int = 0,
+        gang_broadcast: bool = True,
+        gang_own_bus: bool = True,
     ) -> None: ...
 
 class DramPolicy:
@@ -139,11 +146,13 @@ def dram_run(
     threads: int,
     record: bool,
     ticking: bool,
+    program: NDArray[np.int32] | None = None,
 ) -> dict[str, Any]:
     """Serves the requests `[n]` (ticks, in order of arrival) and says what was done.
 
-    Returns accepted, issue (-1: served by a queued write) and finish, int64 [n] ticks; counts
-    int64 [channels, 9]; forwarded, coalesced, last_data, largest_refresh_gap; with `record` also
+    program: int32 [rows, 4], channel, rank, gang and row of what the units read meanwhile, in order
+    for each rank. Returns accepted, issue (-1: served by a queued write) and finish, int64 [n]
+    ticks; counts int64 [channels, 12]; forwarded, coalesced, last_data, largest_refresh_gap; with `record` also
     tick, channel, command, bank and row of every command, channel by channel.
     """
 
@@ -163,7 +172,7 @@ def dram_run_stream(
     """Serves pieces of memory `[n]` in order, as fast as the queues take their accesses.
 
     places: int32 [bits, 4], channel, bank, row and column of each address bit; accesses are of
-    2^access_shift bytes. Returns counts int64 [channels, 9], last_data, largest_refresh_gap,
+    2^access_shift bytes. Returns counts int64 [channels, 12], last_data, largest_refresh_gap,
     forwarded, coalesced, segments and remembered.
     """
 

@@ -13,11 +13,13 @@ from typing import Annotated
 import msgspec
 
 from ..base import Count, NonNegative, Spec
-from .dram_standard import COMMANDS, LEVELS, NEEDED, Rule, Standard
+from .dram_standard import AS_ONE_BANK, COMMANDS, HOST_COMMANDS, LEVELS, NEEDED, Rule, Standard
 from .dram_terms import value
 
 __all__ = [
+    "AS_ONE_BANK",
     "COMMANDS",
+    "HOST_COMMANDS",
     "LEVELS",
     "MOST_CYCLES",
     "DramConfig",

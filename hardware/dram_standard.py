@@ -9,8 +9,11 @@ import msgspec
 from ..base import Spec
 from .dram_terms import terms
 
-COMMANDS = ("ACT", "PRE", "PREA", "RD", "WR", "RDA", "WRA", "REF", "REFP")
+HOST_COMMANDS = ("ACT", "PRE", "PREA", "RD", "WR", "RDA", "WRA", "REF", "REFP")
 """Activate, precharge (all), read and write (with auto-precharge), refresh of all banks or some."""
+AS_ONE_BANK = {"ACTG": "ACT", "RDG": "RD", "PREG": "PRE"}
+"""Commands to every bank of a gang, and what each is to one bank. No standard has them."""
+COMMANDS = (*HOST_COMMANDS, *AS_ONE_BANK)
 LEVELS = ("channel", "rank", "stack_id", "bank_group", "bank")
 """What a rule holds within. `rank` stands for the pseudo channel where a standard has those."""
 RANK_LEVELS = ("rank", "pseudo_channel")
@@ -18,7 +21,7 @@ NEEDED = ("tRC", "tRAS", "tRP", "tCL", "tCWL", "tRFC", "tREFI", "burst_cycles")
 """Timings that every set must give, whatever the rules ask for."""
 
 Ticks = Annotated[int, msgspec.Meta(ge=1, le=2)]
-Commands = Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=len(COMMANDS))]
+Commands = Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=len(HOST_COMMANDS))]
 
 
 class Rule(Spec, frozen=True, kw_only=True):
@@ -39,7 +42,7 @@ class Rule(Spec, frozen=True, kw_only=True):
         super().__post_init__()
         _one_of("level", self.level, LEVELS)
         for command in (*self.before, *self.after):
-            _one_of("before and after", command, COMMANDS)
+            _one_of("before and after", command, HOST_COMMANDS)
         terms(self.cycles)
         if self.others and (self.level == "channel" or self.window > 1):
             raise ValueError("`others` goes with a level below the channel and without `window`")
@@ -80,7 +83,7 @@ class Standard(Spec, frozen=True, kw_only=True):
         super().__post_init__()
         _one_of("rank_level", self.rank_level, RANK_LEVELS)
         for command in (*self.bus_cycles, *self.falling_edge):
-            _one_of("bus_cycles and falling_edge", command, COMMANDS)
+            _one_of("bus_cycles and falling_edge", command, HOST_COMMANDS)
         for command, cycles in self.bus_cycles.items():
             if cycles * self.ticks_per_cycle % 1:
                 raise ValueError(f"`bus_cycles.{command}` must be whole ticks, got {cycles}")
@@ -98,7 +101,16 @@ class Standard(Spec, frozen=True, kw_only=True):
 
     def bus_ticks(self, command: str) -> int:
         """Ticks that a command holds its bus."""
-        return int(self.bus_cycles.get(command, 1) * self.ticks_per_cycle)
+        return int(self.bus_cycles.get(self.of_host(command), 1) * self.ticks_per_cycle)
+
+    def falls(self, command: str) -> bool:
+        """Whether a command may start on a falling edge."""
+        return self.of_host(command) in self.falling_edge
+
+    @staticmethod
+    def of_host(command: str) -> str:
+        """The command itself, or what a gang command is to one bank."""
+        return AS_ONE_BANK.get(command, command)
 
 
 def _one_of(key: str, name: str, known: tuple[str, ...]) -> None:

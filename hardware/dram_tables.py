@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import BadInput
-from .dram import COMMANDS, LEVELS, DramConfig, Rule
+from .dram import AS_ONE_BANK, COMMANDS, HOST_COMMANDS, LEVELS, DramConfig, Rule
 from .dram_terms import value
+from .gang import Gang
 
 COLUMN_COMMANDS = ("RD", "WR", "RDA", "WRA")
+BANK = LEVELS.index("bank")
+WHOLE = {COMMANDS.index("PREA"), COMMANDS.index("REF")}
+"""Commands to all banks of a rank."""
 MOST_REFRESH_TICKS = 1 << 30
 MOST_TICKS = (1 << 24) - 1
 """Of a rule, in the memory core."""
@@ -21,12 +25,13 @@ MOST_TICKS = (1 << 24) - 1
 class DramTables:
     """One channel of a memory in ticks: a clock cycle, or half of one (`ticks_per_cycle` 2).
 
-    sizes int32[4]: ranks or pseudo channels, stack ids, bank groups, banks. rising bool[9]: the
+    sizes int32[4]: ranks or pseudo channels, stack ids, bank groups, banks. rising bool[12]: the
     commands, in the order of COMMANDS, that start on whole cycles only.
     rules int32[n, 6]: level, before, after, ticks, window, others; named by `rule_names`.
     read_ticks, write_ticks: from the command's start to the end of its data. refresh_ticks and
     refresh_bank_ticks: between two REF, two REFP (0: none) of a rank or pseudo channel.
     refresh_together: banks that one REFP refreshes; every bank-level rule holds for each of them.
+    gang: the banks that a unit takes together; every rule of its commands holds for each of them.
     """
 
     sizes: NDArray[np.int32]
@@ -43,12 +48,16 @@ class DramTables:
     access_bytes: int
     rows: int
     columns: int
+    gang: Gang | None
 
 
-def dram_tables(config: DramConfig) -> DramTables:
-    """The tables of a config; raises BadInput where a rule asks for a timing that the set lacks."""
+def dram_tables(config: DramConfig, gang: Gang | None = None) -> DramTables:
+    """The tables of a config, and of units that take gangs of its banks.
+
+    Raises BadInput where a rule asks for a timing that the set lacks, or a gang does not fit.
+    """
     try:
-        rules = _rules(config)
+        rules = _rules(config, gang)
     except ValueError as fault:
         raise BadInput(f"{config.timing.name}: {fault}", key="timing") from None
     timing, standard = config.timing, config.timing.standard
@@ -64,7 +73,7 @@ def dram_tables(config: DramConfig) -> DramTables:
         sizes=np.array(config.sizes, np.int32),
         ticks_per_cycle=ticks,
         shared_bus=standard.shared_bus,
-        rising=np.array([name not in standard.falling_edge for name in COMMANDS], np.bool_),
+        rising=np.array([not standard.falls(name) for name in COMMANDS], np.bool_),
         rules=np.array([(*key[:3], most, *key[3:]) for key, (most, _) in rules.items()], np.int32),
         rule_names=tuple(name for _, name in rules.values()),
         read_ticks=ticks * (timing["tCL"] + timing["burst_cycles"]),
@@ -75,6 +84,7 @@ def dram_tables(config: DramConfig) -> DramTables:
         access_bytes=config.organisation.access_bytes,
         rows=config.organisation.rows,
         columns=config.organisation.columns,
+        gang=gang,
     )
 
 
@@ -82,13 +92,16 @@ Key = tuple[int, int, int, int, int]
 """level, before, after, window, others."""
 
 
-def _rules(config: DramConfig) -> dict[Key, tuple[int, str]]:
+def _rules(config: DramConfig, gang: Gang | None) -> dict[Key, tuple[int, str]]:
     """The strictest rule of each key, with its ticks and name. Those that ask nothing are left out.
 
     Timings are between the last cycles of two commands, ticks between their first.
     """
     rules: dict[Key, tuple[int, str]] = {}
-    for key, ticks, name in (*_bus_rules(config), *_timing_rules(config)):
+    found = [*_bus_rules(config), *_timing_rules(config)]
+    if gang is not None:
+        found += _gang_rules(config, gang, found)
+    for key, ticks, name in found:
         if ticks > rules.get(key, (0, ""))[0]:
             rules[key] = ticks, name
     return rules
@@ -129,22 +142,61 @@ def _bus_rules(config: DramConfig) -> list[tuple[Key, int, str]]:
     Where both start with a clock cycle and the first is no longer than one, there is none.
     """
     standard = config.timing.standard
-    within = [
-        name
-        for name in COMMANDS
-        if name not in standard.falling_edge
-        and standard.bus_ticks(name) <= standard.ticks_per_cycle
-    ]
-    buses = (
-        [COMMANDS]
-        if standard.shared_bus
-        else [COLUMN_COMMANDS, tuple(name for name in COMMANDS if name not in COLUMN_COMMANDS)]
-    )
+    rows = tuple(name for name in HOST_COMMANDS if name not in COLUMN_COMMANDS)
+    buses = [HOST_COMMANDS] if standard.shared_bus else [COLUMN_COMMANDS, rows]
+    return [rule for bus in buses for rule in _apart(config, "channel", bus)]
+
+
+def _apart(config: DramConfig, level: str, bus: tuple[str, ...]) -> list[tuple[Key, int, str]]:
+    """What the commands of one bus ask of each other, in one unit of the level."""
+    standard = config.timing.standard
     return [
-        ((0, COMMANDS.index(before), COMMANDS.index(after), 1, 0), ticks, "bus")
-        for bus in buses
+        ((LEVELS.index(level), COMMANDS.index(before), COMMANDS.index(after), 1, 0), ticks, "bus")
         for before in bus
         if (ticks := standard.bus_ticks(before)) > 1
         for after in bus
-        if before not in within or after in standard.falling_edge
+        if standard.falls(before) or ticks > standard.ticks_per_cycle or standard.falls(after)
     ]
+
+
+def _gang_rules(
+    config: DramConfig, gang: Gang, host: list[tuple[Key, int, str]]
+) -> list[tuple[Key, int, str]]:
+    """What holds for gang commands: at each bank what holds for ACT, RD and PRE of it, and beside
+    commands to all banks. tRRD, tFAW, tPPD and tRREFD, which keep banks apart, do not.
+    """
+    gang.count_in(config)
+    found = [
+        ((level, one, other, window, others), ticks, name)
+        for (level, before, after, window, others), ticks, name in host
+        if name != "bus" and window == 1 and (level == BANK or {before, after} & WHOLE)
+        for one in _with_gangs(before)
+        for other in _with_gangs(after)
+        if (one, other) != (before, after)
+    ]
+    ticks, reads = config.timing.standard.ticks_per_cycle, COMMANDS.index("RDG")
+    apart = ticks * gang.read_cycles_of(config)
+    found.append(((LEVELS.index("rank"), reads, reads, 1, 0), apart, gang.read_cycles))
+    if gang.shares_group:
+        key, apart = LEVELS.index("bank_group"), ticks * config.timing["tCCDL"]
+        for command in map(COMMANDS.index, COLUMN_COMMANDS):
+            for pair in ((command, reads), (reads, command)):
+                found.append(((key, *pair, 1, 0), apart, "tCCDL"))
+    return found + _gang_buses(config, gang)
+
+
+def _with_gangs(command: int) -> list[int]:
+    """The command, and the one to a gang that is the same to one bank."""
+    name = COMMANDS[command]
+    return [command, *(COMMANDS.index(g) for g, one in AS_ONE_BANK.items() if one == name)]
+
+
+def _gang_buses(config: DramConfig, gang: Gang) -> list[tuple[Key, int, str]]:
+    """Of a pseudo channel's own buses, or of the channel's with the host's commands on them."""
+    shared = config.timing.standard.shared_bus
+    rows, reads = ("ACTG", "PREG"), ("RDG",)
+    if gang.own_bus:
+        return _apart(config, "rank", rows) + _apart(config, "rank", reads)
+    host_rows = tuple(name for name in HOST_COMMANDS if name not in COLUMN_COMMANDS)
+    buses = [COMMANDS] if shared else [(*COLUMN_COMMANDS, *reads), (*host_rows, *rows)]
+    return [rule for bus in buses for rule in _apart(config, "channel", bus)]

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 
 #include "doors.hpp"
@@ -27,7 +28,8 @@ void demand(bool holds, const char* what) {
 Spec make_spec(const std::array<int, 4>& sizes, int ticks_per_cycle, bool shared_bus,
                const std::array<bool, COMMANDS>& rising, const Ints& rules, Tick read_ticks,
                Tick write_ticks, Tick refresh_ticks, Tick refresh_bank_ticks,
-               int refresh_together) {
+               int refresh_together, const std::optional<std::array<int, 3>>& gang,
+               int gang_columns, bool gang_broadcast, bool gang_own_bus) {
   Spec spec;
   std::int64_t banks = 1;
   for (const int size : sizes) {
@@ -59,7 +61,7 @@ Spec make_spec(const std::array<int, 4>& sizes, int ticks_per_cycle, bool shared
     const Tick ticks = r(i, 3);
     demand(level >= 0 && level < LEVELS && before >= 0 && before < COMMANDS && after >= 0 &&
                after < COMMANDS,
-           "a rule names a level 0..4 and commands 0..8");
+           "a rule names a level 0..4 and commands 0..11");
     demand(window >= 1 && window <= 64 && ticks > -(1 << 24) && ticks < (1 << 24),
            "a rule has a window of 1..64 commands and less than 2^24 ticks");
     const auto of_rank = [](int c) { return c == PREA || c == REF; };
@@ -70,7 +72,35 @@ Spec make_spec(const std::array<int, 4>& sizes, int ticks_per_cycle, bool shared
            "a rule between siblings stands below the channel and has no window");
     spec.add(before, {level, after, window, others, ticks});
   }
+  if (!gang) return spec;
+  for (int i = 0; i < 3; ++i) {
+    const int size = (*gang)[i];
+    demand(size > 0 && size <= sizes[i + 1] && (size & (size - 1)) == 0,
+           "a gang spans a power of two of each level, at most all");
+  }
+  demand(gang_columns > 0 && gang_columns < (1 << 20), "a row has 1..2^20 columns");
+  spec.place_gangs(*gang);
+  spec.gangs.columns = gang_columns;
+  spec.gangs.broadcast = gang_broadcast;
+  spec.gangs.own_bus = gang_own_bus;
   return spec;
+}
+
+// Rows of `rows` [n, 4]: channel, rank, gang of the rank, row; those of a rank in order.
+std::vector<Programs> make_programs(const std::optional<Ints>& rows, const Spec& spec,
+                                    int channels) {
+  if (!rows) return {};
+  demand(spec.gangs.in_rank > 0, "a program needs gangs");
+  demand(rows->ndim() == 2 && rows->shape(1) == 4, "a program must be [rows, 4]");
+  std::vector<Programs> programs(channels, Programs(spec.nodes[RANK]));
+  const auto r = rows->unchecked<2>();
+  for (py::ssize_t i = 0; i < rows->shape(0); ++i) {
+    demand(r(i, 0) >= 0 && r(i, 0) < channels && r(i, 1) >= 0 && r(i, 1) < spec.nodes[RANK] &&
+               r(i, 2) >= 0 && r(i, 2) < spec.gangs.in_rank && r(i, 3) >= 0,
+           "channel, rank, gang and row of a program must lie in the memory");
+    programs[r(i, 0)][r(i, 1)].push_back({r(i, 2), r(i, 3)});
+  }
+  return programs;
 }
 
 Policy make_policy(int scheduler, int row_policy, int refresh, bool queue_per_rank,
@@ -129,7 +159,7 @@ py::dict results(const std::vector<Totals>& totals, bool record) {
 py::dict run_requests(const Spec& spec, const Policy& policy, const Ticks& arrival,
                       const Flags& write, const Ints& channel, const Ints& bank, const Ints& row,
                       const Ints& col, int channels, bool in_order, int threads, bool record,
-                      bool ticking) {
+                      bool ticking, const std::optional<Ints>& program) {
   const py::ssize_t n = arrival.size();
   demand(arrival.ndim() == 1 && write.size() == n && channel.size() == n && bank.size() == n &&
              row.size() == n && col.size() == n,
@@ -145,14 +175,15 @@ py::dict run_requests(const Spec& spec, const Policy& policy, const Ticks& arriv
                bank.data()[i] < spec.nodes[BANK] && row.data()[i] >= 0,
            "channel, bank and row must lie in the memory");
   }
+  const std::vector<Programs> programs = make_programs(program, spec, channels);
   Ticks accepted(n), issue(n), done(n);
   const Trace trace{n,           arrival.data(), write.data(), channel.data(),
                     bank.data(), row.data(),     col.data()};
   Outcome outcome{accepted.mutable_data(), issue.mutable_data(), done.mutable_data(), nullptr};
   const auto totals = interruptible([&](const std::atomic<bool>* stop) {
     outcome.stop = stop;
-    return run(spec, policy, trace, channels, in_order ? Front::IN_ORDER : Front::BY_QUEUE,
-               threads, record, ticking, outcome);
+    return run(spec, policy, trace, programs, channels,
+               in_order ? Front::IN_ORDER : Front::BY_QUEUE, threads, record, ticking, outcome);
   });
   py::dict out = results(totals, record);
   out["accepted"] = accepted;
@@ -216,7 +247,8 @@ void open_dram(py::module_& m) {
       .def(py::init(&make_spec), py::kw_only(), py::arg("sizes"), py::arg("ticks_per_cycle"),
            py::arg("shared_bus"), py::arg("rising"), py::arg("rules"), py::arg("read_ticks"),
            py::arg("write_ticks"), py::arg("refresh_ticks"), py::arg("refresh_bank_ticks"),
-           py::arg("refresh_together"));
+           py::arg("refresh_together"), py::arg("gang") = py::none(), py::arg("gang_columns") = 0,
+           py::arg("gang_broadcast") = true, py::arg("gang_own_bus") = true);
   py::class_<Policy>(m, "DramPolicy")
       .def(py::init(&make_policy), py::kw_only(), py::arg("scheduler"), py::arg("row_policy"),
            py::arg("refresh"), py::arg("queue_per_rank"), py::arg("capacity"),
@@ -225,7 +257,7 @@ void open_dram(py::module_& m) {
   m.def("dram_run", &run_requests, py::arg("spec"), py::arg("policy"), py::arg("arrival"),
         py::arg("write"), py::arg("channel"), py::arg("bank"), py::arg("row"), py::arg("column"),
         py::kw_only(), py::arg("channels"), py::arg("in_order"), py::arg("threads"),
-        py::arg("record"), py::arg("ticking"));
+        py::arg("record"), py::arg("ticking"), py::arg("program") = py::none());
   m.def("dram_run_stream", &run_pieces, py::arg("spec"), py::arg("policy"), py::arg("places"),
         py::arg("access_shift"), py::arg("base"), py::arg("size"), py::arg("write"), py::kw_only(),
         py::arg("channels"), py::arg("threads"), py::arg("remember"));

@@ -4,9 +4,9 @@
 #include <array>
 #include <cstdint>
 
-#include "dram/spec.hpp"
-
 namespace moesaic::dram {
+
+constexpr int MOST_BANKS = 128;
 
 class BankSet {
  public:

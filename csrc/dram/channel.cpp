@@ -5,7 +5,7 @@
 namespace moesaic::dram {
 
 Channel::Channel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome outcome,
-                 bool record)
+                 bool record, const Programs& programs)
     : spec_(&plan->spec),
       policy_(policy),
       outcome_(outcome),
@@ -16,7 +16,10 @@ Channel::Channel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome
       draining_(queues_.count(), 0),
       pending_(queues_.count()),
       refresh_due_(policy.refresh == Refresh::OFF ? NEVER : policy.refresh_interval(*spec_) - 1),
-      last_refresh_(spec_->nodes[RANK], 0) {}
+      last_refresh_(spec_->nodes[RANK], 0) {
+  for (const Program& program : programs)
+    units_.push_back({program, 0, {}, NONE, std::vector<std::int64_t>(spec_->gangs.in_rank, 0)});
+}
 
 bool Channel::offer(const Request& request, Tick t) {
   if (full(request) && !queues_.waiting(queues_.queue_of(request.bank), true)) return false;
@@ -50,8 +53,15 @@ bool Channel::offer(const Request& request, Tick t) {
 bool Channel::step(Tick limit) {
   if (now_ + 1 >= limit) return false;
   if (idle()) skip_idle_refreshes(limit);
+  take_rows();
   Tick next = next_event();
-  if (next > now_ + 1 && settle()) next = next_event();  // queues turn at a tick without commands
+  if (next > now_ + 1 && settle()) {  // queues turn at a tick without commands
+    next = next_event();
+    if (next > now_ + 1 && !units_.empty()) {  // which may let a gang go on
+      ++now_;
+      return true;
+    }
+  }
   if (next >= limit) {
     now_ = limit - 1;
     return false;
@@ -86,6 +96,10 @@ Tick Channel::next_event() {
     refresh_best(static_cast<Slot>(slot), now_ + 1);
     next = std::min(next, best_[slot].time);
   }
+  if (!spec_->gangs.own_bus) return next;
+  for (int u = 0; u < static_cast<int>(units_.size()); ++u)
+    for (const Slot slot : {COLUMN_BUS, ROW_BUS})
+      next = std::min(next, look_at_unit(u, slot, true, now_ + 1).time);
   return next;
 }
 
@@ -103,13 +117,14 @@ void Channel::tick(Tick t) {
     try_slot(COLUMN_BUS, t);
     try_slot(ROW_BUS, t);
   }
+  try_own_buses(t);
   now_ = t;
 }
 
 void Channel::try_slot(Slot slot, Tick t) {
   refresh_best(slot, t);
-  const bool owner_goes = best_[slot].time == t && is_owned(best_[slot]);
-  if (!owner_goes && settle()) refresh_best(slot, t);
+  const bool at_once = best_[slot].time == t && turn_of(best_[slot]) <= OWNED;
+  if (!at_once && settle()) refresh_best(slot, t);
   if (best_[slot].time == t) start(best_[slot], slot, t);
 }
 
@@ -119,7 +134,8 @@ void Channel::look_again(Slot slot, Command c, int bank, Tick from) {
   if (stale_[slot]) return;
   const Candidate& best = best_[slot];
   const bool simple = policy_.scheduler != Scheduler::IN_ORDER &&
-                      policy_.row_policy != RowPolicy::TIMEOUT && held_.empty();
+                      policy_.row_policy != RowPolicy::TIMEOUT && shut_.empty() &&
+                      units_.empty();
   if (!simple || best.bank == bank || (c != COMMANDS && spec_->reaches[c][best.command])) {
     stale_[slot] = true;
     return;
@@ -132,7 +148,7 @@ void Channel::look_again(Slot slot, Command c, int bank, Tick from) {
 void Channel::begin_refreshes() {
   const int per_rank = spec_->banks[RANK];
   for (int rank = 0; rank < spec_->nodes[RANK]; ++rank) {
-    Unit unit{policy_.refresh == Refresh::ALL_BANK, {}, rank * per_rank};
+    Refreshed unit{policy_.refresh == Refresh::ALL_BANK, {}, rank * per_rank};
     if (unit.whole) {
       for (int b = 0; b < per_rank; ++b) unit.banks.put(unit.first + b, true);
     } else {  // one bank, or the bank of this number in every group of a stack id
@@ -150,22 +166,25 @@ void Channel::begin_refreshes() {
 
 // Banks that wait for a refresh take no new commands; FIRST_READY stops their whole queue.
 void Channel::hold() {
-  held_ = {};
+  held_ = refreshing_ = {};
   pendings_ = 0;
   settled_ = false;
   for (int b = 0; b < spec_->nodes[BANK]; ++b)
     if (policy_.scheduler == Scheduler::FIRST_READY && !pending_[queues_.queue_of(b)].empty())
       held_.put(b, true);
   for (const auto& waiting : pending_)
-    for (const Unit& unit : waiting) {
-      held_ = held_.either(unit.banks);
+    for (const Refreshed& unit : waiting) {
+      refreshing_ = refreshing_.either(unit.banks);
       ++pendings_;
     }
+  held_ = held_.either(refreshing_);
+  shut_ = held_.either(gang_held_);
   file_all();
 }
 
 void Channel::start(const Candidate& best, Slot slot, Tick t) {
   const Candidate chosen = best;
+  if (turn_of(chosen) == GANGS) return start_for_gang(chosen, t);
   switch (chosen.command) {
     case ACT:
       open(chosen, t);
@@ -229,9 +248,10 @@ void Channel::take(int entry) {
 void Channel::access(const Candidate& chosen, Tick t) {
   Bank& bank = banks_[chosen.bank];
   const bool kind = chosen.command == WR;
-  const int served = is_owned(chosen) ? bank.owner : bank.hit[kind];
+  const bool owned = turn_of(chosen) == OWNED;
+  const int served = owned ? bank.owner : bank.hit[kind];
   const Entry& entry = queues_[served];
-  if (is_owned(chosen)) {
+  if (owned) {
     bank.owner = NONE;
     owned_.put(chosen.bank, false);
   } else {
@@ -267,7 +287,7 @@ void Channel::close(int b) {
 
 void Channel::refreshed(const Candidate& chosen, Tick t) {
   auto& waiting = pending_[queues_.queue_of(chosen.bank)];
-  const Unit unit = waiting.front();
+  const Refreshed unit = waiting.front();
   waiting.pop_front();
   note(chosen.command, chosen.bank, NONE, t);
   if (!unit.whole)

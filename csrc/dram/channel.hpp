@@ -4,6 +4,7 @@
 #include <deque>
 #include <utility>
 
+#include "dram/gangs.hpp"
 #include "dram/queues.hpp"
 #include "dram/timing.hpp"
 
@@ -27,7 +28,8 @@ class RowNames;
 
 class Channel {
  public:
-  Channel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome outcome, bool record);
+  Channel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome outcome, bool record,
+          const Programs& programs = {});
 
   // Takes a request before tick t, all events before t being done; false: its queue is full.
   bool offer(const Request& request, Tick t);
@@ -40,7 +42,11 @@ class Channel {
   }
   // The next tick that has not been done.
   Tick next_tick() const { return now_ + 1; }
-  bool idle() const { return queues_.empty(); }
+  // No request waits, and the units have read all their rows.
+  bool idle() const {
+    return queues_.empty() &&
+           std::all_of(units_.begin(), units_.end(), [](const Unit& unit) { return unit.done(); });
+  }
   const Totals& totals() const { return totals_; }
 
   // memo.cpp. The state as far as it decides what follows, refreshes that are not yet due apart.
@@ -57,12 +63,12 @@ class Channel {
 
  private:
   enum Slot { COLUMN_BUS, ROW_BUS, SHARED_BUS };
-  enum Turn { OWNED, REFRESHES, HITS, ROWS, IDLE_ROWS };
+  enum Turn { GANGS, OWNED, REFRESHES, HITS, ROWS, IDLE_ROWS };
   // Keys are orders of acceptance (with the bank) or ticks, below 2^48.
   static std::int64_t rank_of(Turn turn, std::int64_t key) {
     return (static_cast<std::int64_t>(turn) << 48) + key;
   }
-  static bool is_owned(const Candidate& c) { return c.rank >> 48 == OWNED; }
+  static Turn turn_of(const Candidate& c) { return static_cast<Turn>(c.rank >> 48); }
 
   struct Bank {
     int row = NONE;          // open
@@ -73,7 +79,7 @@ class Channel {
     int passed = 0;              // hits that went before an older miss
     Tick last_column = 0;
   };
-  struct Unit {  // of refresh: a rank, or banks of it
+  struct Refreshed {  // a rank, or banks of it
     bool whole;
     BankSet banks;
     int first;
@@ -91,7 +97,7 @@ class Channel {
   Candidate first_oldest(Slot slot, Tick from) const;
   Candidate first_idle_row(Tick from) const;
   Candidate first_refresh(Tick from) const;
-  Candidate refresh_of(const Unit& unit, Tick from) const;
+  Candidate refresh_of(const Refreshed& unit, Tick from) const;
   Candidate candidate(Command command, Turn turn, std::int64_t key, int bank, Tick from) const;
   Turn row_turn() const { return policy_.scheduler == Scheduler::ROW_HIT_FIRST ? ROWS : HITS; }
   bool keeps_row(const Bank& bank, bool kind) const;
@@ -99,6 +105,22 @@ class Channel {
   void file_all();
   bool settle() { return !settled_ && turn_queues(); }
   bool turn_queues();
+
+  // gangs.cpp
+  const BankSet& banks_of(int unit, int gang) const;
+  bool all_read(const Unit::Held& held) const;
+  bool has_guests(int unit, int gang) const;
+  bool invited(int bank, int entry) const;
+  void take_rows();
+  void shut();
+  Candidate look_at_unit(int unit, Slot slot, bool own, Tick from) const;
+  Candidate gang_candidate(Command command, const BankSet& banks, std::int64_t key,
+                           Tick from) const;
+  Candidate read_command(int unit, const Unit::Held& held, std::int64_t key, Tick from) const;
+  Candidate row_command(int unit, const Unit::Held& held, bool own, std::int64_t key,
+                        Tick from) const;
+  void try_own_buses(Tick t);
+  void start_for_gang(const Candidate& chosen, Tick t);
 
   // channel.cpp
   void skip_idle_refreshes(Tick limit);
@@ -124,16 +146,20 @@ class Channel {
   Timing timing_;
   Queues queues_;
   std::vector<Bank> banks_;
-  BankSet open_, owned_, held_;
+  // By the host; held for a refresh, that or shut for the host by a gang; in a pending refresh.
+  BankSet open_, owned_, held_, shut_, refreshing_;
   // By `file`: the banks whose waiting requests need ACT, PRE, RD or WR next, and the keys of those
   // requests, of the one for a column command [0] and of the one for a row command [1].
   std::array<BankSet, COMMANDS> needed_;
   std::array<std::array<std::int64_t, MOST_BANKS>, 2> keys_;
   std::vector<char> draining_;                     // a queue serves its writes
-  std::vector<std::deque<Unit>> pending_;          // refreshes that wait, by queue
+  std::vector<std::deque<Refreshed>> pending_;          // refreshes that wait, by queue
   int pendings_ = 0;                               // in all queues
   std::array<Candidate, 3> best_;
   std::array<bool, 3> stale_{true, true, true};
+  std::vector<Unit> units_;                    // of gangs, one a rank; empty: none
+  BankSet gang_held_, gang_open_, wanted_;     // in hand, open for a unit, open to guests alone
+  std::array<std::int64_t, MOST_BANKS> guests_before_;
   bool settled_ = false;  // the queues have turned since their lengths last changed
   Tick now_ = -1, refresh_due_, served_ = 0;
   std::int64_t refresh_turn_ = 0;

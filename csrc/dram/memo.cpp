@@ -226,7 +226,7 @@ void Replayer::learn(Lessons& lessons, Tick begun, const Channel& channel,
 
 StreamTotals run_stream(const Spec& spec, const Policy& policy, const Stream& stream, int channels,
                         int threads, bool remember, const std::atomic<bool>* stop) {
-  const auto plan = std::make_shared<const Plan>(spec, policy.commands());
+  const auto plan = std::make_shared<const Plan>(spec, policy.commands(false));
   std::vector<std::unique_ptr<Channel>> ends(channels);
   StreamTotals totals;
   std::mutex guard;

@@ -5,7 +5,7 @@
 namespace moesaic::dram {
 
 PlainChannel::PlainChannel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome outcome,
-                           bool record)
+                           bool record, const Programs& programs)
     : spec_(&plan->spec),
       policy_(policy),
       outcome_(outcome),
@@ -14,7 +14,10 @@ PlainChannel::PlainChannel(std::shared_ptr<const Plan> plan, const Policy& polic
       banks_(spec_->nodes[BANK]),
       queues_(policy.queues(*spec_)),
       refresh_due_(policy.refresh == Refresh::OFF ? NEVER : policy.refresh_interval(*spec_) - 1),
-      last_refresh_(spec_->nodes[RANK], 0) {}
+      last_refresh_(spec_->nodes[RANK], 0) {
+  for (const Program& program : programs)
+    readers_.push_back({program, 0, {}, -1, std::vector<std::int64_t>(spec_->gangs.in_rank, 0)});
+}
 
 bool PlainChannel::full(const Request& request) const {
   const Line& line = queues_[queue_of(request.bank)].line[request.write];
@@ -23,6 +26,7 @@ bool PlainChannel::full(const Request& request) const {
 
 bool PlainChannel::idle() const {
   bool empty = owners_.empty();
+  for (const Reader& r : readers_) empty &= r.next == r.program.size() && r.hand.empty();
   for (const Queue& q : queues_) empty &= q.line[0].empty() && q.line[1].empty();
   return empty;
 }
@@ -52,6 +56,7 @@ bool PlainChannel::step(Tick limit) {
   if (outcome_.stop->load(std::memory_order_relaxed)) throw Stopped{};
   const Tick patience = PATIENCE * (spec_->refresh_ticks + spec_->longest_rule);
   if (!idle() && t - served_ > patience) throw std::runtime_error(STARVED);
+  take_rows();
   if (t == refresh_due_) begin_refreshes();
   if (spec_->shared_bus) {
     serve(EITHER, t);
@@ -59,11 +64,16 @@ bool PlainChannel::step(Tick limit) {
     serve(COLUMN, t);
     serve(ROW, t);
   }
+  if (!spec_->gangs.own_bus) return true;
+  for (int u = 0; u < static_cast<int>(readers_.size()); ++u) {
+    serve_reader(u, COLUMN, true, t);
+    serve_reader(u, ROW, true, t);
+  }
   return true;
 }
 
 void PlainChannel::serve(Bus bus, Tick t) {
-  if (serve_owned(bus, t)) return;
+  if (serve_gangs(bus, false, t) || serve_owned(bus, t)) return;
   settle();
   for (Queue& q : queues_)
     if (serve_refresh(q, bus, t)) return;
@@ -107,6 +117,8 @@ bool PlainChannel::serve_refresh(Queue& queue, Bus bus, Tick t) {
   if (queue.refreshes.empty() || bus == COLUMN) return false;
   const std::vector<int> unit = queue.refreshes.front();
   const bool whole = policy_.refresh == Refresh::ALL_BANK;
+  for (int b : unit)
+    if (gang_open(b)) return false;
   for (int b : unit) {
     if (banks_[b].row < 0) continue;
     const bool owned = [&] {
@@ -141,14 +153,14 @@ bool PlainChannel::row_wanted(const Line& line, int bank) const {
     const Waiting*& first = w.request.row == banks_[bank].row ? hit : miss;
     if (!first) first = &w;
   }
-  if (!hit) return false;
+  if (!hit || !invited(*hit)) return false;
   const bool too_many = policy_.most_hits > 0 && banks_[bank].passed >= policy_.most_hits;
   return !(too_many && miss && miss->order < hit->order);
 }
 
 bool PlainChannel::allowed(const Line& line, const Waiting& w, Command c) const {
   const int bank = w.request.bank;
-  if (held(bank)) return false;
+  if (held(bank) || !invited(w)) return false;
   if (c == PRE && banks_[bank].owned) return false;
   if (policy_.scheduler == Scheduler::IN_ORDER) return &w == &line.front();
   if (policy_.scheduler == Scheduler::FIRST_READY || c == ACT) return true;
@@ -205,7 +217,8 @@ bool PlainChannel::close_idle(Bus bus, Tick t) {
   if (policy_.row_policy != RowPolicy::TIMEOUT || bus == COLUMN) return false;
   for (int b = 0; b < spec_->nodes[BANK]; ++b) {
     const Bank& bank = banks_[b];
-    if (bank.row < 0 || bank.owned || held(b) || t < bank.last_column + policy_.timeout_ticks)
+    if (bank.row < 0 || bank.owned || held(b) || t < bank.last_column + policy_.timeout_ticks ||
+        (!readers_.empty() && gang_holds(b)))
       continue;
     bool wanted = false;
     for (const Line& line : queues_[queue_of(b)].line)

@@ -6,6 +6,7 @@
 #include <list>
 #include <optional>
 
+#include "dram/gangs.hpp"
 #include "dram/policy.hpp"
 #include "dram/timing.hpp"
 
@@ -14,7 +15,7 @@ namespace moesaic::dram {
 class PlainChannel {
  public:
   PlainChannel(std::shared_ptr<const Plan> plan, const Policy& policy, Outcome outcome,
-               bool record);
+               bool record, const Programs& programs = {});
 
   bool offer(const Request& request, Tick t);
   bool full(const Request& request) const;
@@ -45,6 +46,17 @@ class PlainChannel {
     bool draining = false;
     std::deque<std::vector<int>> refreshes;  // the banks of each
   };
+  struct Row {  // of a program, in the hand of its reader
+    int gang, row, columns;
+    std::vector<int> open;  // banks that hold it
+  };
+  struct Reader {  // a PIM unit
+    Program program;
+    std::size_t next;
+    std::vector<Row> hand;
+    int wanted;  // a gang, or -1
+    std::vector<std::int64_t> guests;
+  };
   enum Bus { COLUMN, ROW, EITHER };
 
   int queue_of(int bank) const { return policy_.queue_of(*spec_, bank); }
@@ -64,6 +76,18 @@ class PlainChannel {
   bool allowed(const Line& line, const Waiting& w, Command c) const;
   void start(Command c, int bank, int row, Tick t);
   void access(Line& line, Line::iterator w, Tick t);
+  // plain_gangs.cpp
+  std::vector<int> banks_of(int unit, int gang) const;
+  bool gang_holds(int bank) const;
+  bool gang_open(int bank) const;
+  bool refresh_waits(const std::vector<int>& banks) const;
+  bool invited(const Waiting& w) const;
+  void take_rows();
+  bool serve_gangs(Bus bus, bool own, Tick t);
+  bool serve_reader(int unit, Bus bus, bool own, Tick t);
+  bool open_row(int unit, Row& row, bool own, Tick t);
+  bool start_gang(Command c, int unit, Row& row, Tick t);
+
   void begin_refreshes();
   void settle();
 
@@ -74,6 +98,7 @@ class PlainChannel {
   Timing timing_;
   std::vector<Bank> banks_;
   std::vector<Queue> queues_;
+  std::vector<Reader> readers_;  // one a rank, or none
   Line owners_;
   Tick now_ = -1, refresh_due_, served_ = 0;
   std::int64_t refresh_turn_ = 0;

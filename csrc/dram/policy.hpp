@@ -37,10 +37,12 @@ struct Policy {
     return refresh == Refresh::ALL_BANK ? spec.refresh_ticks : spec.refresh_bank_ticks;
   }
 
-  // The commands that this controller ever starts.
-  std::array<bool, COMMANDS> commands() const {
+  // The commands that this controller ever starts, units of gangs beside it or not.
+  std::array<bool, COMMANDS> commands(bool gangs) const {
     const bool whole = refresh == Refresh::ALL_BANK, closes = row_policy == RowPolicy::CLOSED;
-    return {true, true, whole, true, true, closes, closes, whole, refresh == Refresh::PER_BANK};
+    const bool single = refresh == Refresh::PER_BANK;
+    return {true,  true,   whole, true,  true,  closes,
+            closes, whole, single, gangs, gangs, gangs};
   }
 };
 
@@ -54,7 +56,9 @@ struct Request {
 struct Issued {
   Tick tick;
   Command command;
-  std::int32_t bank, row;  // the first bank of a rank for PREA and REF; row of ACT, RD, WR, else -1
+  // The first bank of its rank or gang for a command to all of them; the row of ACT, RD, WR, ACTG
+  // and RDG, else -1.
+  std::int32_t bank, row;
 };
 
 // Refresh intervals (with the longest rule) that requests may wait without one being served, and

@@ -35,6 +35,7 @@ class Queues {
 
   const Entry& operator[](int entry) const { return pool_[entry]; }
   int first_of(int bank, bool kind) const { return banks_[bank][kind].head; }
+  std::int64_t next_order() const { return orders_; }
 
   // The first entry from here on, in its bank's list, that wants this row (or any other row).
   int find(int entry, int row, bool wants_it) const {

@@ -72,6 +72,8 @@ Candidate Channel::look(Slot slot, Tick from) const {
     if (policy_.row_policy == RowPolicy::TIMEOUT) weigh(first_idle_row(from));
   }
   if (policy_.scheduler == Scheduler::IN_ORDER) weigh(first_oldest(slot, from));
+  for (int u = 0; u < static_cast<int>(units_.size()); ++u)
+    weigh(look_at_unit(u, slot, false, from));
   return best;
 }
 
@@ -93,8 +95,9 @@ Candidate Channel::first_oldest(Slot slot, Tick from) const {
   Candidate best;
   for (int q = 0; q < queues_.count(); ++q) {
     const int e = queues_.oldest(q, draining_[q]);
-    if (e == NONE || held_.has(queues_[e].request.bank)) continue;
+    if (e == NONE) continue;
     const Request& request = queues_[e].request;
+    if (shut_.has(request.bank) || !invited(request.bank, e)) continue;
     const int row = banks_[request.bank].row;
     const bool hit = row == request.row;
     if (slot == (hit ? ROW_BUS : COLUMN_BUS)) continue;
@@ -108,7 +111,7 @@ Candidate Channel::first_oldest(Slot slot, Tick from) const {
 
 Candidate Channel::first_idle_row(Tick from) const {
   Candidate best;
-  open_.without(held_).without(owned_).each([&](int b) {
+  open_.without(shut_).without(owned_).each([&](int b) {
     if (banks_[b].hit[0] != NONE || banks_[b].hit[1] != NONE) return;
     const Tick idle = banks_[b].last_column + policy_.timeout_ticks;
     const Candidate c = candidate(PRE, IDLE_ROWS, b, b, std::max(from, idle));
@@ -128,7 +131,8 @@ Candidate Channel::first_refresh(Tick from) const {
 }
 
 // A rank is refreshed when its banks are closed; banks that own a request stay open for it.
-Candidate Channel::refresh_of(const Unit& unit, Tick from) const {
+Candidate Channel::refresh_of(const Refreshed& unit, Tick from) const {
+  if (!unit.banks.both(gang_open_).empty()) return {};  // its unit closes them first
   const BankSet open = unit.banks.both(open_);
   if (open.empty()) {
     Candidate c = candidate(unit.whole ? REF : REFP, REFRESHES, 0, unit.first, from);
@@ -155,12 +159,12 @@ bool Channel::keeps_row(const Bank& bank, bool kind) const {
 void Channel::file(int b) {
   const Bank& bank = banks_[b];
   const bool kind = draining_[queues_.queue_of(b)];
-  const bool free = policy_.scheduler != Scheduler::IN_ORDER && !held_.has(b);
+  const bool free = policy_.scheduler != Scheduler::IN_ORDER && !shut_.has(b);
   const bool open = bank.row != NONE;
-  const bool keeps = keeps_row(bank, kind);
+  const bool keeps = keeps_row(bank, kind) && invited(b, bank.hit[kind]);
   const bool waits = policy_.scheduler == Scheduler::ROW_HIT_FIRST ? keeps : bank.owner != NONE;
   const int first = open ? bank.miss[kind] : queues_.first_of(b, kind);
-  const bool row = free && first != NONE && !(open && waits);
+  const bool row = free && first != NONE && !(open && waits) && invited(b, first);
   needed_[RD].put(b, free && keeps && !kind);
   needed_[WR].put(b, free && keeps && kind);
   needed_[ACT].put(b, row && !open);

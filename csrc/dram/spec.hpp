@@ -5,19 +5,20 @@
 #include <cstdint>
 #include <vector>
 
+#include "dram/banks.hpp"
+
 namespace moesaic::dram {
 
 using Tick = std::int64_t;
 constexpr Tick NEVER = INT64_MAX / 4;
 
 // RDA and WRA close their row by themselves; REF refreshes all banks of a rank, REFP one bank of it
-// (or the same bank of every group).
-enum Command { ACT, PRE, PREA, RD, WR, RDA, WRA, REF, REFP, COMMANDS };
+// (or the same bank of every group). ACTG, RDG and PREG do to every bank of a gang what ACT, RD and
+// PRE do to one.
+enum Command { ACT, PRE, PREA, RD, WR, RDA, WRA, REF, REFP, ACTG, RDG, PREG, COMMANDS };
 
 // The hierarchy of a channel. RANK is a rank, or a pseudo channel where the standard has them.
 enum Level { CHANNEL, RANK, STACK, GROUP, BANK, LEVELS };
-
-constexpr int MOST_BANKS = 128;
 
 // From one command to the next: `after` may start `ticks` after the window-th last one of its kind.
 struct Rule {
@@ -26,6 +27,15 @@ struct Rule {
   int window;
   bool others;
   Tick ticks;
+};
+
+// The banks that PIM units open, read and close together.
+struct Gangs {
+  int in_rank = 0;             // 0: there are none
+  std::vector<BankSet> banks;  // of each, rank by rank
+  int columns = 0;             // of a row, each read once
+  bool broadcast = false;      // one ACTG opens a row, else an ACT for each bank
+  bool own_bus = false;        // gang commands keep off the buses of the channel
 };
 
 struct Spec {
@@ -40,6 +50,7 @@ struct Spec {
   int refresh_together;                    // banks that one REFP refreshes
   std::array<std::vector<Rule>, COMMANDS> rules;  // by the command before
   Tick longest_rule = 0;
+  Gangs gangs;
   // Whether a command delays another one beyond its own bank; by `add`.
   std::array<std::array<bool, COMMANDS>, COMMANDS> reaches{};
 
@@ -53,6 +64,26 @@ struct Spec {
     for (int level = CHANNEL; level < LEVELS; ++level) {
       banks[level] = nodes[BANK] / nodes[level];
       shift[level] = __builtin_ctz(static_cast<unsigned>(banks[level]));
+    }
+  }
+
+  // size: stack ids, bank groups of each, banks of each group that a gang spans.
+  void place_gangs(const std::array<int, 3>& size) {
+    const std::array<int, 3> nodes_of{STACK, GROUP, BANK};
+    std::array<int, 3> count;  // of gangs along each level
+    gangs.in_rank = 1;
+    for (int i = 0; i < 3; ++i) {
+      count[i] = nodes[nodes_of[i]] / nodes[nodes_of[i] - 1] / size[i];
+      gangs.in_rank *= count[i];
+    }
+    gangs.banks.assign(nodes[RANK] * gangs.in_rank, {});
+    for (int b = 0; b < nodes[BANK]; ++b) {
+      int gang = rank_of(b);
+      for (int i = 0; i < 3; ++i) {
+        const int node = b >> shift[nodes_of[i]];
+        gang = gang * count[i] + node % (count[i] * size[i]) / size[i];
+      }
+      gangs.banks[gang].put(b, true);
     }
   }
 

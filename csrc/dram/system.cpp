@@ -58,11 +58,14 @@ class Lane {
 
 template <class C>
 std::vector<Totals> run_on(const Spec& spec, const Policy& policy, const Trace& trace,
-                           int channels, Front front, int threads, bool record, Outcome outcome) {
-  const auto plan = std::make_shared<const Plan>(spec, policy.commands());
+                           const std::vector<Programs>& programs, int channels, Front front,
+                           int threads, bool record, Outcome outcome) {
+  const bool gangs = !programs.empty();
+  const auto plan = std::make_shared<const Plan>(spec, policy.commands(gangs));
   std::vector<std::unique_ptr<C>> all;
   for (int c = 0; c < channels; ++c)
-    all.push_back(std::make_unique<C>(plan, policy, outcome, record));
+    all.push_back(std::make_unique<C>(plan, policy, outcome, record,
+                                      gangs ? programs[c] : Programs{}));
   if (front == Front::IN_ORDER) {
     feed_in_order(trace, all);
   } else {
@@ -87,10 +90,11 @@ std::vector<Totals> run_on(const Spec& spec, const Policy& policy, const Trace& 
 
 }  // namespace
 
-std::vector<Totals> run(const Spec& spec, const Policy& policy, const Trace& trace, int channels,
-                        Front front, int threads, bool record, bool ticking, Outcome outcome) {
+std::vector<Totals> run(const Spec& spec, const Policy& policy, const Trace& trace,
+                        const std::vector<Programs>& programs, int channels, Front front,
+                        int threads, bool record, bool ticking, Outcome outcome) {
   const auto run_with = ticking ? run_on<PlainChannel> : run_on<Channel>;
-  return run_with(spec, policy, trace, channels, front, threads, record, outcome);
+  return run_with(spec, policy, trace, programs, channels, front, threads, record, outcome);
 }
 
 }  // namespace moesaic::dram

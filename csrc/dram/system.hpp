@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "dram/gangs.hpp"
 #include "dram/policy.hpp"
 
 namespace moesaic::dram {
@@ -24,8 +25,10 @@ enum class Front {
   BY_QUEUE,  // a door for each queue: only requests of that queue wait behind it
 };
 
+// programs: what the units of each channel read beside; none at all, or one for each channel.
 // `ticking`: the plain reference, which looks at every request at every tick; same results.
-std::vector<Totals> run(const Spec& spec, const Policy& policy, const Trace& trace, int channels,
-                        Front front, int threads, bool record, bool ticking, Outcome outcome);
+std::vector<Totals> run(const Spec& spec, const Policy& policy, const Trace& trace,
+                        const std::vector<Programs>& programs, int channels, Front front,
+                        int threads, bool record, bool ticking, Outcome outcome);
 
 }  // namespace moesaic::dram

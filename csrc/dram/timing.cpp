@@ -17,12 +17,13 @@ bool covered(const Rule& rule, const std::vector<Rule>& all) {
 
 }  // namespace
 
-Plan::Plan(const Spec& given, const std::array<bool, COMMANDS>& used) : spec(given) {
+Plan::Plan(const Spec& given, const std::array<bool, COMMANDS>& uses) : spec(given) {
   for (int c = 0; c < COMMANDS; ++c) {
     edge[c] = spec.rising[c] ? spec.ticks_per_cycle - 1 : 0;
-    if (!used[c]) continue;
+    if (!uses[c]) continue;
+    used.push_back(static_cast<Command>(c));
     for (const Rule& rule : spec.rules[c]) {
-      if (!used[rule.after] || covered(rule, spec.rules[c])) continue;
+      if (!uses[rule.after] || covered(rule, spec.rules[c])) continue;
       if (rule.others) {
         others[c].push_back(rule);
       } else if (rule.window > 1) {
@@ -45,9 +46,9 @@ void Timing::describe(std::vector<std::int32_t>& key, Tick now) const {
     key.push_back(static_cast<std::int32_t>(std::max<Tick>(0, ready - now)));
   };
   for (const auto& rank : ranks_)
-    for (const Tick ready : rank) put(ready);
-  for (const auto& banks : banks_)
-    for (int b = 0; b < plan_->spec.nodes[BANK]; ++b) put(banks[b]);
+    for (const Command c : plan_->used) put(rank[c]);
+  for (const Command c : plan_->used)
+    for (int b = 0; b < plan_->spec.nodes[BANK]; ++b) put(banks_[c][b]);
   for (const auto& windows : plan_->windows)
     for (const Plan::Window& window : windows)
       for (int i = 0; i < plan_->spec.nodes[window.rule.level] * window.rule.window; ++i)
@@ -57,8 +58,8 @@ void Timing::describe(std::vector<std::int32_t>& key, Tick now) const {
 void Timing::shift(Tick by) {
   for (auto& rank : ranks_)
     for (Tick& ready : rank) ready += by;
-  for (auto& banks : banks_)
-    for (int b = 0; b < plan_->spec.nodes[BANK]; ++b) banks[b] += by;
+  for (const Command c : plan_->used)
+    for (int b = 0; b < plan_->spec.nodes[BANK]; ++b) banks_[c][b] += by;
   for (Tick& start : starts_) start += by;
 }
 

@@ -23,8 +23,8 @@ struct Plan {
     int first;
   };
 
-  // used: the commands that will be started or asked for; rules of others are left out.
-  Plan(const Spec& spec, const std::array<bool, COMMANDS>& used);
+  // uses: the commands that will be started or asked for; rules of others are left out.
+  Plan(const Spec& spec, const std::array<bool, COMMANDS>& uses);
 
   Spec spec;
   std::array<Tick, COMMANDS> edge;  // of a tick's bits, those that a start must not have
@@ -32,6 +32,7 @@ struct Plan {
   std::array<std::vector<Rule>, COMMANDS> wide, others;
   std::array<std::vector<Window>, COMMANDS> windows;
   int starts = 0;  // that windows remember
+  std::vector<Command> used;
 };
 
 // Rules of a rank or of the channel are kept by rank, all others spread over the banks they hold
@@ -49,6 +50,12 @@ class Timing {
     const Tick rank = ranks_[plan_->spec.rank_of(bank)][c];
     const Tick t = std::max(std::max(from, rank), banks_[c][bank]);
     return t + (t & plan_->edge[c]);
+  }
+
+  // At which it may start at every bank of a set.
+  Tick earliest(Command c, const BankSet& banks, Tick from) const {
+    banks.each([&](int b) { from = earliest(c, b, from); });
+    return from;
   }
 
   // Of the banks of a set, each with a key below 2^key_bits: the lowest of (delay, key) as one
@@ -90,6 +97,10 @@ class Timing {
       past[0] = t;
       delay_node(window.rule, node, past[length - 1] + window.rule.ticks);
     }
+  }
+
+  void start(Command c, const BankSet& banks, Tick t) {
+    banks.each([&](int b) { start(c, b, t); });
   }
 
   // All that this says about the time from `now` on, appended to a key; and the same, later.

@@ -246,7 +246,19 @@ def engine_spec(tables: DramTables) -> DramSpec:
         refresh_ticks=tables.refresh_ticks,
         refresh_bank_ticks=tables.refresh_bank_ticks,
         refresh_together=tables.refresh_together,
+        **_gang_of(tables),
     )
+
+
+def _gang_of(tables: DramTables) -> dict[str, Any]:
+    if (gang := tables.gang) is None:
+        return {}
+    return {
+        "gang": gang.sizes,
+        "gang_columns": tables.columns,
+        "gang_broadcast": gang.broadcast,
+        "gang_own_bus": gang.own_bus,
+    }
 
 
 def engine_policy(controller: Controller, ticks_per_cycle: int) -> DramPolicy:

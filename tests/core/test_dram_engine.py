@@ -19,7 +19,7 @@ RULES = [  # level, before, after, ticks, window, others
 
 def spec(**changed):
     given: dict[str, Any] = {
-        "sizes": [2, 2, 4, 4], "ticks_per_cycle": 1, "shared_bus": False, "rising": [True] * 9,
+        "sizes": [2, 2, 4, 4], "ticks_per_cycle": 1, "shared_bus": False, "rising": [True] * 12,
         "rules": np.array(RULES, np.int32), "read_ticks": 16, "write_ticks": 7,
         "refresh_ticks": 3900, "refresh_bank_ticks": 60, "refresh_together": 1,
     }  # fmt: skip
@@ -90,7 +90,7 @@ def test_a_stream_that_is_remembered_ends_as_one_that_is_not():
         ({"refresh_together": 3}, "one of every group"),
         ({"rules": np.zeros((1, 5), np.int32)}, "rules must be"),
         ({"rules": np.array([(5, 0, 0, 1, 1, 0)], np.int32)}, "level 0..4"),
-        ({"rules": np.array([(1, 0, 9, 1, 1, 0)], np.int32)}, "commands 0..8"),
+        ({"rules": np.array([(1, 0, 12, 1, 1, 0)], np.int32)}, "commands 0..11"),
         ({"rules": np.array([(1, 0, 0, 1, 0, 0)], np.int32)}, "window of 1..64"),
         ({"rules": np.array([(4, 7, 0, 1, 1, 0)], np.int32)}, "PREA and REF"),
         ({"rules": np.array([(1, 3, 3, 1, 4, 1)], np.int32)}, "no window"),

@@ -116,5 +116,5 @@ def test_ticks_of_data_and_refresh_are_counted_from_the_command():
 
 def test_only_precharges_of_hbm3_start_between_two_cycles():
     hbm3, hbm2 = (dram_tables(dram_config(PEERS[i])) for i in (2, 0))
-    assert [COMMANDS[i] for i in np.flatnonzero(~hbm3.rising)] == ["PRE", "PREA"]
+    assert [COMMANDS[i] for i in np.flatnonzero(~hbm3.rising)] == ["PRE", "PREA", "PREG"]
     assert hbm2.rising.all()
