@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base import BadInput
+from ...base import BadInput, Evidence
 
 
 class Priced(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +20,10 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
 
 class StageCosts(Protocol):
     """A machine that runs a model. Equal questions get equal answers: a run of stages may be
-    asked for in any pieces, and longer than it turns out to be."""
+    asked for in any pieces, and longer than it turns out to be. `evidence`: of its prices."""
+
+    @property
+    def evidence(self) -> Evidence: ...
 
     def decode(self, requests: int, contexts: NDArray[np.int64]) -> Priced:
         """Consecutive stages in which `requests` requests make a token each; contexts `[stages]`:

@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base import BadInput
+from ...base import BadInput, Evidence
 from ...hardware import System
 from ...roofline import fit, operators
-from ...workload import Chunk, Decode, MoEModel, Parallel, Step, make_step
+from ...workload import Chunk, Decode, MoEModel, Parallel, Requests, Step, make_step
 from ..step import estimate
 from .costs import Priced
 
@@ -39,6 +39,7 @@ class EstimatedCosts:
         if model.two_stacks:
             raise BadInput("has an encoder, whose prompts are not decoded", key=model.name)
         self.model, self.system, self.parallel, self.detail = model, system, parallel, detail
+        self.evidence: Evidence = "bound" if detail == "bound" else "simulated"
         self.thin = _thinned(model) if parallel.pp == 1 else [(model, 1.0)]
         self.known: dict[tuple[int, int, tuple[tuple[int, int], ...]], Both] = {}
         self.cells: dict[tuple[int, int], NDArray[np.float64]] = {}
@@ -86,7 +87,7 @@ class EstimatedCosts:
             for model, times in self.thin:
                 found = estimate(
                     model,
-                    _step(model, *key),
+                    stage_step(model, *key),
                     self.system,
                     parallel=self.parallel,
                     detail=self.detail,
@@ -116,7 +117,7 @@ def _thinned(model: MoEModel) -> list[tuple[MoEModel, float]]:
     return thin
 
 
-def _step(
+def stage_step(
     model: MoEModel, requests: int, context: int, prompts: tuple[tuple[int, int], ...]
 ) -> Step:
     """The stage as a step: contexts as equal as whole tokens allow, equal prompts together."""
@@ -134,19 +135,21 @@ def _step(
 
 
 def cache_room(
-    model: MoEModel, system: System, parallel: Parallel, *, requests: int, prompt: int, mean: int
+    model: MoEModel, system: System, parallel: Parallel, requests: Requests, most_requests: int
 ) -> int:
-    """Cached tokens for which the memory has room beside weights and the largest stage:
-    `requests` decoding ones and a prompt of `prompt` tokens.
+    """Cached tokens for which the memory has room beside weights and the activations of a stage
+    with `most_requests` decoding requests and the longest prompt.
 
-    mean: tokens of a request, at which a token's bytes are taken (a window caps what is held).
-    Raises BadInput where the weights alone do not fit.
+    A token's bytes are those in a request of mean length (a window caps what is held). Raises
+    BadInput where the weights alone do not fit.
     """
-    stage = operators(model, _step(model, requests, 0, ((prompt, 0),)), system, parallel)
+    prompt = int(requests.prompt_tokens.max())
+    mean = int((requests.prompt_tokens + requests.output_tokens).mean())
+    stage = operators(model, stage_step(model, most_requests, 0, ((prompt, 0),)), system, parallel)
     beside = fit(model, stage, system, parallel)
     msgspec.structs.replace(beside, kv=0 * beside.kv).demand(system)
-    spread = requests * parallel.dp
-    held = operators(model, _step(model, spread, spread * mean, ()), system, parallel)
+    spread = most_requests * parallel.dp
+    held = operators(model, stage_step(model, spread, spread * mean, ()), system, parallel)
     per_token = held.cache_bytes.sum(axis=0) / (spread * (mean + 1))
     free = beside.capacity - beside.weights - beside.activations
     return int((free / np.maximum(per_token, 1e-9)).min())

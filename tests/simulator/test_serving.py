@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moesaic.base import BadInput
+from moesaic.base import BadInput, Evidence
 from moesaic.simulator.serving import Priced, metrics, serve
 from moesaic.simulator.serving.metrics import spread
 from moesaic.simulator.serving.plain import serve_plain
@@ -22,6 +22,8 @@ INF = float("inf")
 
 class Linear:
     """Seconds that grow with tokens and contexts; it counts how often it is asked."""
+
+    evidence: Evidence = "simulated"
 
     def __init__(self, fixed=1e-2, token=1e-4, cached=1e-7):
         self.fixed, self.token, self.cached = fixed, token, cached

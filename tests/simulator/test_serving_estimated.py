@@ -11,6 +11,7 @@ from moesaic.simulator import estimate
 from moesaic.simulator.serving.estimated import EstimatedCosts, cache_room
 from moesaic.workload import Parallel, make_step
 from moesaic.workload.load import model
+from moesaic.workload.requests import drawn
 
 SPLITS = [
     ("mixtral-8x7b", "duplex-4", Parallel(tp=4)),
@@ -18,6 +19,12 @@ SPLITS = [
     ("deepseek-v3", "two-node-h100", Parallel(dp=16, ep=16)),
     ("gpt-oss-20b", "h100-4", Parallel(tp=4)),
 ]
+
+
+def asked():
+    return drawn(
+        9, prompt_mean=1024, output_mean=1024, spread=0.1, rate_per_s=1, seed=0, shape="gaussian"
+    )
 
 
 @pytest.mark.parametrize(("name", "on", "split"), SPLITS)
@@ -58,7 +65,7 @@ def test_contexts_that_do_not_divide_are_spread_over_requests():
 
 def test_the_room_of_the_cache_is_what_weights_and_activations_leave():
     shaped, machine = model("mixtral-8x7b"), system("duplex-4")
-    room = cache_room(shaped, machine, Parallel(tp=4), requests=32, prompt=1024, mean=2048)
+    room = cache_room(shaped, machine, Parallel(tp=4), asked(), 32)
     full, over = (
         make_step(shaped, batch=32, context=context) for context in (room // 33, room // 31)
     )
@@ -69,8 +76,6 @@ def test_the_room_of_the_cache_is_what_weights_and_activations_leave():
 
 def test_weights_that_do_not_fit_and_encoders_are_refused():
     with pytest.raises(BadInput, match="too much"):
-        cache_room(
-            model("mixtral-8x7b"), system("duplex"), Parallel(), requests=1, prompt=1, mean=1
-        )
+        cache_room(model("mixtral-8x7b"), system("duplex"), Parallel(), asked(), 1)
     with pytest.raises(BadInput, match="encoder"):
         EstimatedCosts(model("nllb-moe-54b"), system("duplex"), Parallel())
