@@ -12,7 +12,8 @@ from ...base.units import show
 from ...hardware import Pim
 from ...hardware.load import device as load_device
 from ...roofline.bound import units
-from ...simulator.pim import TIMINGS, Bundle, Split, bundle_bandwidth, split_by_rule
+from ...simulator.pim import TIMINGS, Bundle, bundle_bandwidth
+from ...simulator.step.coprocess import Shares, by_rule
 from ...simulator.step.expert_time import TimeCurve, crossover
 from ...workload import MoEModel, RoutingTrace
 from ...workload.load import model as load_model
@@ -51,13 +52,12 @@ def shared(chapter: Shared, seed: int, here: Path) -> Section:
     for batch in chapter.batches:
         loads = _drawn(chapter, model, batch, seed, here)
         alone = [float(curve(loads).sum()) for curve in (xpu, pim)]
-        split = split_by_rule(loads, xpu, pim)
-        for made, seconds in zip(splits.values(), (*alone, split.makespan_s), strict=True):
+        split = by_rule(xpu(loads)[None], pim(loads)[None], loads[None])
+        both_s = float(split.makespan_s[0])
+        for made, seconds in zip(splits.values(), (*alone, both_s), strict=True):
             made.append(seconds)
         rows.append(_row(batch, loads, alone, split))
-        data.append(
-            {"batch": batch, "xpu_s": alone[0], "pim_s": alone[1], "both_s": split.makespan_s}
-        )
+        data.append({"batch": batch, "xpu_s": alone[0], "pim_s": alone[1], "both_s": both_s})
     meet = crossover(pim, xpu)
     tokens = np.unique(np.geomspace(1, 2048, 200).astype(np.int64))
     return Section(
@@ -116,14 +116,15 @@ def _drawn(
 
 
 def _row(
-    batch: int, loads: NDArray[np.float64], alone: list[float], split: Split
+    batch: int, loads: NDArray[np.float64], alone: list[float], split: Shares
 ) -> tuple[str, ...]:
+    both_s = float(split.makespan_s[0])
     return (
         str(batch),
         f"{loads.max() / loads.mean():.2f}",
-        *(show(seconds, "s") for seconds in (*alone, split.makespan_s)),
-        f"{min(alone) / split.makespan_s:.2f}x",
-        f"{int(split.on_pim[loads > 0].sum())} of {int((loads > 0).sum())} touched",
+        *(show(seconds, "s") for seconds in (*alone, both_s)),
+        f"{min(alone) / both_s:.2f}x",
+        f"{int(split.on_pim[0, loads > 0].sum())} of {int((loads > 0).sum())} touched",
     )
 
 
