@@ -6,6 +6,7 @@ from .efficiency import Demand, Sampled, memory_efficiency, sampled, system_effi
 from .efficiency_table import Cells, Row, best_map, efficiency_table, write_table
 from .layouts import LAYOUTS, Expert, Reading, expert_runs, scattered, stacked
 from .maps import maps_of
+from .program import Program
 from .requests import Requests, read_requests, write_requests
 from .run import DramRun, StreamRun, simulate, simulate_stream
 from .streams import Runs, Tiles, activations, paged_kv
@@ -20,6 +21,7 @@ __all__ = [
     "Demand",
     "DramRun",
     "Expert",
+    "Program",
     "Reading",
     "Requests",
     "Row",

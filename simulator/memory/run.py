@@ -14,8 +14,10 @@ from ..._core import DramPolicy, DramSpec, dram_run, dram_run_stream
 from ...base import BadInput
 from ...hardware.dram import COMMANDS, DramConfig
 from ...hardware.dram_tables import DramTables, dram_tables
+from ...hardware.gang import Gang
 from .address_map import AddressMap
 from .controller import Controller
+from .program import Program
 from .requests import Requests
 from .streams import Tiles
 
@@ -30,7 +32,8 @@ class Commands(msgspec.Struct, frozen=True, eq=False):
     """Every command that was started, by channel and in time order there; arrays `[n]`.
 
     tick: of `ticks_per_cycle` in a clock cycle; command: index in `hardware.dram.COMMANDS`; bank:
-    flat in its channel, the first of its rank for PREA and REF; row: of ACT, RD and WR, else -1.
+    flat in its channel, the first of its rank for PREA and REF, of its gang for gang commands; row:
+    of ACT, RD, WR, ACTG and RDG, else -1.
     """
 
     tick: NDArray[np.int64]
@@ -44,7 +47,7 @@ class Served(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What a memory did in all; everything here is simulated.
 
     cycles: clock cycles until the last data, the cycle in which they come included. counts:
-    commands started, by name.
+    commands started, by name. program: what PIM units read beside.
     """
 
     config: DramConfig
@@ -52,6 +55,7 @@ class Served(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     cycles: float
     counts: dict[str, int]
     largest_refresh_gap_cycles: float
+    program: Program | None = None
 
     @property
     def seconds(self) -> float:
@@ -59,9 +63,17 @@ class Served(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     @property
     def bytes(self) -> int:
-        """Bytes that moved over the data bus."""
+        """Bytes that moved over the data bus of the host."""
         moves = sum(self.counts[name] for name in ("RD", "WR", "RDA", "WRA"))
         return moves * self.config.organisation.access_bytes
+
+    @property
+    def gang_bytes(self) -> int:
+        """Bytes that the units read."""
+        if self.program is None:
+            return 0
+        banks = self.program.gang.bank_count
+        return self.counts["RDG"] * banks * self.config.organisation.access_bytes
 
     @property
     def bandwidth_bytes_per_s(self) -> float:
@@ -79,16 +91,26 @@ class Served(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     @property
     def energy_j(self) -> float | None:
-        """Joules of all commands whose energy a source gives; None where reads have none."""
-        energy = self.config.timing.energy
+        """Joules of all commands whose energy a source gives; None where reads have none.
+
+        An ACTG is an activate of each bank of its gang.
+        """
+        energy, program = self.config.timing.energy, self.program
         if energy.activate_j is None or energy.read_j is None:
             return None
+        gangs_j = 0.0
+        if program is not None:
+            if program.energy_j_per_byte is None:
+                return None
+            opened = self.counts["ACTG"] * program.gang.bank_count
+            gangs_j = opened * energy.activate_j + self.gang_bytes * program.energy_j_per_byte
         joules = {
             "ACT": energy.activate_j, "RD": energy.read_j, "RDA": energy.read_j,
             "WR": energy.write_j, "WRA": energy.write_j,
             "REF": energy.refresh_j, "REFP": energy.refresh_bank_j,
         }  # fmt: skip
-        return sum((joules.get(name) or 0.0) * count for name, count in self.counts.items())
+        host_j = sum((joules.get(name) or 0.0) * count for name, count in self.counts.items())
+        return host_j + gangs_j
 
 
 class DramRun(Served, frozen=True, eq=False, kw_only=True):
@@ -130,17 +152,18 @@ def simulate(
     controller: Controller,
     requests: Requests,
     *,
+    program: Program | None = None,
     record: bool = False,
     threads: int = 1,
     every_tick: bool = False,
 ) -> DramRun:
     """The memory and its controllers, event by event, until every request is served.
 
-    record: keeps every command. threads: channels side by side, where each has its own door (front
+    program: what PIM units read beside, to its end. record: keeps every command. threads: channels side by side, where each has its own door (front
     'per-channel'); results are the same. every_tick: the plain reference, which looks at every
     request at every tick. Raises BadInput for an address beyond the memory.
     """
-    tables = _tables(config, controller)
+    tables = _tables(config, controller, None if program is None else program.gang)
     at = AddressMap.parse(_map_of(config, controller), config).decode(requests.address)
     done = _engine(
         config,
@@ -158,8 +181,9 @@ def simulate(
         threads=threads,
         record=record,
         ticking=every_tick,
+        program=None if program is None else program.table(config),
     )
-    return _run_of(config, controller, requests, tables.ticks_per_cycle, done)
+    return _run_of(config, controller, requests, tables.ticks_per_cycle, done, program)
 
 
 def simulate_stream(
@@ -206,8 +230,8 @@ def _map_of(config: DramConfig, controller: Controller) -> str:
     return config.address_map if controller.address_map is None else controller.address_map
 
 
-def _tables(config: DramConfig, controller: Controller) -> DramTables:
-    tables = dram_tables(config)
+def _tables(config: DramConfig, controller: Controller, gang: Gang | None = None) -> DramTables:
+    tables = dram_tables(config, gang)
     if controller.refresh == "per-bank":
         standard = config.timing.standard
         if standard.refresh_together is None:
@@ -288,12 +312,14 @@ def _run_of(
     requests: Requests,
     ticks: int,
     done: dict[str, Any],
+    program: Program | None,
 ) -> DramRun:
     names = ("tick", "channel", "command", "bank", "row")
     issue = done["issue"] / ticks
     issue[done["issue"] < 0] = -1
     return DramRun(
         **_totals(config, controller, ticks, done),
+        program=program,
         requests=requests,
         accepted_cycles=done["accepted"] / ticks,
         issue_cycles=issue,

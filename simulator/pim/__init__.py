@@ -1,18 +1,22 @@
-"""Processing in memory by closed form: bundles of banks, units."""
+"""Processing in memory: gangs of banks by closed form and on the memory core, units."""
 
-from .bundle import TIMINGS, Bundle, BundleBandwidth, Timing, bundle_bandwidth, row_period
+from .bundle import BundleBandwidth, bundle_bandwidth, row_period
+from .gangs import banks_of, host_stream, rows_in_turn
+from .rates import PimRate, pim_rate
 from .units import LOGIC_DIE_M2, LOGIC_PIM, LOGIC_PIM_AREA_M2, Modules, area_share
 
 __all__ = [
     "LOGIC_DIE_M2",
     "LOGIC_PIM",
     "LOGIC_PIM_AREA_M2",
-    "TIMINGS",
-    "Bundle",
     "BundleBandwidth",
     "Modules",
-    "Timing",
+    "PimRate",
     "area_share",
+    "banks_of",
     "bundle_bandwidth",
+    "host_stream",
+    "pim_rate",
     "row_period",
+    "rows_in_turn",
 ]

@@ -1,79 +1,19 @@
-"""Bandwidth of a bank bundle by closed form: peak, and what activation and refresh take of it."""
+"""Bandwidth of a gang of banks by closed form: peak, and what activation and refresh take of it."""
 
 from __future__ import annotations
 
 import msgspec
 
-from ...base import BadInput, Count, Positive, Spec
-
-
-class Timing(Spec, frozen=True, kw_only=True):
-    """A DRAM timing set, in clock cycles of `tck_s` seconds.
-
-    ccd_s, ccd_l: read to read in different / the same bank group; rrd_s: ACT to ACT in different
-    groups; faw: window of four ACT; rcd: ACT to read; rtp: read to PRE; rp: PRE to ACT; ras: ACT
-    to PRE; rc: ACT to ACT of a bank; refi, rfc: interval and length of an all-bank refresh.
-    burst_bytes: of one read of one bank; row_bytes: of one bank's open row.
-    """
-
-    tck_s: Positive
-    ccd_s: Count
-    ccd_l: Count
-    rrd_s: Count
-    faw: Count
-    rcd: Count
-    rtp: Count
-    rp: Count
-    ras: Count
-    rc: Count
-    refi: Count
-    rfc: Count
-    burst_bytes: Count = 32
-    row_bytes: Count = 1024
-    source: str = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.row_bytes % self.burst_bytes:
-            raise ValueError(f"`row_bytes` {self.row_bytes} is not whole bursts")
-        if self.rfc >= self.refi:
-            raise ValueError(f"`rfc` {self.rfc} leaves no time in `refi` {self.refi}")
-
-
-TIMINGS = {
-    "hbm3-6.4": Timing(
-        tck_s=0.625e-9, ccd_s=2, ccd_l=4, rrd_s=4, faw=24, rcd=31, rtp=9, rp=26, ras=45, rc=72,
-        refi=6240, rfc=720,
-        source="Ramulator 2.1 HBM3 6.4 Gb/s, 16 Gb dies (CMU-SAFARI/ramulator2 c5b1c3a)",
-    ),
-    "hbm3-5.2": Timing(
-        tck_s=0.769e-9, ccd_s=2, ccd_l=4, rrd_s=2, faw=39, rcd=19, rtp=8, rp=19, ras=45, rc=63,
-        refi=5070, rfc=338,
-        source="AttAcc and released Duplex code, HBM3 5.2 Gb/s (scale-snu/attacc_simulator); "
-        "rfc derived: 260 ns",
-    ),
-}  # fmt: skip
-"""The two published HBM3 sets. They disagree on activation: name the one a figure used."""
-
-
-class Bundle(Spec, frozen=True, kw_only=True):
-    """Banks of one rank and pseudo channel that are read together (Duplex, arXiv 2409.01141).
-
-    rotating: bundles that take turns, so that one opens rows while another is read; 1: each row
-    waits for its own activation. broadcast: one ACT opens all banks, exempt from tRRD and tFAW;
-    else they are opened one by one under both.
-    """
-
-    banks: Count = 8
-    rotating: Count = 1
-    broadcast: bool = True
+from ...base import BadInput
+from ...hardware.dram import DramConfig
+from ...hardware.gang import Gang
 
 
 class BundleBandwidth(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes/s of one pseudo channel's bundle reading rows end to end, and where the rest goes.
+    """Bytes/s of one pseudo channel's gangs reading rows end to end, and where the rest goes.
 
-    gain: bundle peak / peak of one bank at a time on the shared bus; activation, refresh: shares of
-    the peak lost at least. Command-bus slots and conflicts with the host are left out.
+    gain: gang peak / peak of one bank at a time on the host's bus; activation, refresh: shares of
+    the peak lost at least, and of what is then left. Conflicts with the host are left out.
     """
 
     peak_bytes_per_s: float
@@ -82,45 +22,111 @@ class BundleBandwidth(msgspec.Struct, frozen=True, kw_only=True):
     refresh_loss: float
 
     @property
+    def share(self) -> float:
+        """Of the peak."""
+        return (1 - self.activation_loss) * (1 - self.refresh_loss)
+
+    @property
     def bytes_per_s(self) -> float:
-        return self.peak_bytes_per_s * (1 - self.activation_loss) * (1 - self.refresh_loss)
+        return self.peak_bytes_per_s * self.share
 
 
-def bundle_bandwidth(timing: Timing, bundle: Bundle | None = None) -> BundleBandwidth:
-    """What a bundle gives: `banks` bursts every tCCD_L against one every tCCD_S of the host."""
-    bundle = bundle or Bundle()
-    if bundle.banks * timing.ccd_s < timing.ccd_l:
+def bundle_bandwidth(config: DramConfig, gang: Gang, spaces: int = 1) -> BundleBandwidth:
+    """What a gang gives: a burst of each of its banks every `read_cycles`, against one of the host
+    every burst_cycles. spaces: gangs that take turns; 1: each row waits for its own activation.
+    """
+    _require(config, gang, spaces)
+    timing, period = config.timing, row_period(config, gang, spaces)
+    host = config.organisation.access_bytes * timing.clock_hz / timing["burst_cycles"]
+    peak = gang.peak_bytes_per_s(config) / (config.channels * config.rank_count)
+    if peak < host:
         raise BadInput(
-            f"of {bundle.banks} is slower than one bank at a time", key="banks", value=bundle.banks
+            f"of {gang.bank_count} banks is slower than the host with one bank at a time",
+            key="gang",
         )
+    row = _Row(config, gang)
+    reading = row.reading / row.per / period
     return BundleBandwidth(
-        peak_bytes_per_s=bundle.banks * timing.burst_bytes / (timing.ccd_l * timing.tck_s),
-        gain=bundle.banks * timing.ccd_s / timing.ccd_l,
-        activation_loss=1 - _reading(timing) / row_period(timing, bundle),
-        refresh_loss=timing.rfc / timing.refi,
+        peak_bytes_per_s=peak,
+        gain=peak / host,
+        activation_loss=1 - reading,
+        refresh_loss=_lost_to_refresh(row, reading, period) / timing["tREFI"],
     )
 
 
-def _reading(timing: Timing) -> int:
-    """Cycles in which a row of every bank streams out."""
-    return timing.row_bytes // timing.burst_bytes * timing.ccd_l
+def _lost_to_refresh(row: _Row, reading: float, period: float) -> float:
+    """Cycles of each tREFI, by what the refresh finds; it closes rows, which are opened again.
 
-
-def row_period(timing: Timing, bundle: Bundle) -> float:
-    """Cycles from one open row to the next, without refresh.
-
-    derived: the busiest of three: the data path; the bank cycle (open all banks, tRCD, reads, tRTP,
-    tRP), shared by the bundles that rotate; the ACTs that tRRD and tFAW allow.
+    derived: while rows are read it costs tRTP + tRP + tRFC, the opening and tRCD but for the time
+    between two reads; while a row is opened alone, half of the opening, tRAS, tRP and tRFC; while
+    one is closed, tRFC.
     """
-    reads = _reading(timing) - timing.ccd_l
-    opening = 0 if bundle.broadcast else _last_act(timing, bundle.banks)
-    closed = opening + max(timing.rcd + reads + timing.rtp, timing.ras) + timing.rp
-    cycle = max(closed, timing.rc)
-    acts = 0.0 if bundle.broadcast else bundle.banks * max(timing.rrd_s, timing.faw / 4)
-    return max(_reading(timing), cycle / bundle.rotating, acts)
+    opening = min(1 - reading, (row.opening + row.open_to_read) / row.per / period)
+    closed = row.refresh_to_open
+    found_open = row.read_to_close + row.opening + row.open_to_read - row.read
+    found_opening = row.opening / 2 + row.open_to_close
+    lost = reading * (row.close_to_refresh + closed + found_open)
+    lost += opening * (row.close_to_refresh + closed + found_opening)
+    lost += (1 - reading - opening) * closed
+    return lost / row.per
 
 
-def _last_act(timing: Timing, banks: int) -> int:
-    """Cycles from the first ACT to that of the last of `banks` banks in alternating groups."""
-    windows, rest = divmod(banks - 1, 4)
-    return max((banks - 1) * timing.rrd_s, windows * timing.faw + rest * timing.rrd_s)
+def row_period(config: DramConfig, gang: Gang, spaces: int = 1) -> float:
+    """Cycles from one row to the next, without refresh.
+
+    derived: the busiest of four: the data path; the bank cycle (open all banks, tRCD, reads, tRTP,
+    tRP), shared by the gangs that take turns; a row opened while one other is read, not sooner; the
+    ACTs that tRRD and tFAW allow.
+    """
+    _require(config, gang, spaces)
+    row, timing = _Row(config, gang), config.timing
+    last = row.open_to_read + row.reading - row.read
+    closed = max(last + row.read_to_close, row.open_to_close) + row.close_to_open
+    cycle = row.opening + max(row.rising(closed), row.bank_cycle)
+    acts = 0.0
+    if not gang.broadcast:
+        acts = gang.bank_count * max(timing["tRRDS"], timing["tFAW"] / 4) * row.per
+    return max(row.reading, cycle / spaces, (row.opening + last) / 2, acts) / row.per
+
+
+def _require(config: DramConfig, gang: Gang, spaces: int) -> None:
+    try:
+        most = gang.count_in(config)
+    except ValueError as fault:
+        raise BadInput(str(fault), key="gang") from None
+    if not 1 <= spaces <= most:
+        raise BadInput(f"must lie in 1..{most}, the gangs of {config.name}", key="spaces",
+                       value=spaces)  # fmt: skip
+
+
+class _Row:
+    """The steps of a gang's row in ticks. A timing counts from the last edge of one command to that
+    of the next, so between their starts their lengths come in; reads and ACTs start on rising
+    edges."""
+
+    def __init__(self, config: DramConfig, gang: Gang) -> None:
+        timing, standard = config.timing, config.timing.standard
+        self.per = standard.ticks_per_cycle
+
+        def apart(before: str, after: str, name: str) -> int:
+            longer = standard.bus_ticks(before) - standard.bus_ticks(after)
+            return timing[name] * self.per + longer
+
+        self.read = gang.read_cycles_of(config) * self.per
+        self.reading = config.organisation.columns * self.read
+        self.open_to_read = self.rising(apart("ACT", "RD", "tRCDRD"))
+        self.read_to_close = apart("RD", "PRE", "tRTP")
+        self.open_to_close = apart("ACT", "PRE", "tRAS")
+        self.close_to_open = apart("PRE", "ACT", "tRP")
+        self.close_to_refresh = apart("PRE", "REF", "tRP")
+        self.refresh_to_open = apart("REF", "ACT", "tRFC")
+        self.bank_cycle = timing["tRC"] * self.per
+        self.opening = 0
+        if not gang.broadcast:
+            windows, rest = divmod(gang.bank_count - 1, 4)
+            alone = (gang.bank_count - 1) * timing["tRRDS"]
+            self.opening = max(alone, windows * timing["tFAW"] + rest * timing["tRRDS"]) * self.per
+
+    def rising(self, ticks: int) -> int:
+        """The first rising edge from a tick on."""
+        return -(-ticks // self.per) * self.per

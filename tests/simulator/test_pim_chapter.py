@@ -34,7 +34,7 @@ def test_both_units_together_are_never_slower_than_the_better_one():
 
 def test_the_bundle_table_names_its_timing_sets():
     *_, bundles = shared(chapter(), 0, EXAMPLES).tables
-    assert {row[0] for row in bundles.rows} == {"hbm3-6.4", "hbm3-5.2"}
+    assert {row[0] for row in bundles.rows} == {"hbm3-6.4-16gb", "hbm3-5.2-duplex"}
     assert {row[2] for row in bundles.rows} == {"4x"}
 
 
