@@ -159,9 +159,10 @@ def simulate(
 ) -> DramRun:
     """The memory and its controllers, event by event, until every request is served.
 
-    program: what PIM units read beside, to its end. record: keeps every command. threads: channels side by side, where each has its own door (front
-    'per-channel'); results are the same. every_tick: the plain reference, which looks at every
-    request at every tick. Raises BadInput for an address beyond the memory.
+    program: what PIM units read beside, to its end. record: keeps every command. threads: channels
+    side by side, where each has its own door (front 'per-channel'); results are the same.
+    every_tick: the plain reference, which looks at every request at every tick. Raises BadInput for
+    an address, or a row of a gang, beyond the memory.
     """
     tables = _tables(config, controller, None if program is None else program.gang)
     at = AddressMap.parse(_map_of(config, controller), config).decode(requests.address)

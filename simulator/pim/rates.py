@@ -73,7 +73,6 @@ def one_channel(config: DramConfig) -> DramConfig:
     return msgspec.structs.replace(config, channels=1, address_map=" ".join(words))
 
 
-@functools.lru_cache(maxsize=256)
 def rate_of(config: DramConfig, gang: Gang, spaces: int) -> PimRate:
     """`pim_rate` of a memory of one channel and a gang."""
     key = content_hash(
