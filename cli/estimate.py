@@ -31,10 +31,14 @@ def estimate(
     dp: q.Dp = None,
     ep: q.Ep = 1,
     pp: q.Pp = 1,
-    detail: Annotated[str, typer.Option(help="How closely to look: bound or tile.")] = "bound",
+    detail: Annotated[
+        str, typer.Option(help="How closely to look: bound, tile or cycle.")
+    ] = "bound",
     kernels: Annotated[
         str, typer.Option(help="Whose kernels run, at detail tile: trtllm, sglang or vllm.")
     ] = "",
+    units: q.Units = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of drawn routing, at detail cycle.")] = 0,
     weights: q.Weights = None,
     memory_map: q.MemoryMap = None,
     memory_queue: q.MemoryQueue = None,
@@ -56,6 +60,9 @@ def estimate(
     from ..workload import make_step
 
     found, system, split = q.model_of(model, weights), q.system_of(on), q.split_of(tp, dp, ep, pp)
+    if detail == "cycle" and (tp, dp, ep, pp) == (1, None, 1, 1) and len(system.devices) > 1:
+        split = q.whole_machine(system)
+        show.say(f"on the whole machine: --tp {split.tp} --dp {split.dp} --ep {split.ep}")
     efficiency = _efficiency(found, system, memory_map, memory_queue)
     prefill = prefill or (found.image_tokens or 0) * (batch == "0")
 
@@ -70,6 +77,8 @@ def estimate(
             detail=detail,
             efficiency=efficiency,
             kernels=kernels,
+            units=units,
+            seed=seed,
             ignore_capacity=ignore_capacity,
         )
 

@@ -30,6 +30,12 @@ Prefill = Annotated[int, typer.Option(help="Prompt tokens computed in the step."
 IgnoreCapacity = Annotated[
     bool, typer.Option("--ignore-capacity", help="Estimate even what does not fit in memory.")
 ]
+Units = Annotated[
+    str,
+    typer.Option(
+        help="Who works at detail cycle: xpu, or with its PIM one-unit, rule, spaces or exact."
+    ),
+]
 Weights = Annotated[
     str | None, typer.Option(help="Number format of all weights, such as fp8 or int4.")
 ]
@@ -65,6 +71,15 @@ def model_of(name: str, weights: str | None) -> MoEModel:
     from ..workload.load import model
 
     return with_weights(model(name), weights)
+
+
+def whole_machine(system: System) -> Parallel:
+    """Tensor parallelism inside a node, experts split too, and a replica of attention a node."""
+    from ..workload import Parallel
+
+    node = system.tiers[0].size if system.tiers else len(system.devices)
+    nodes = len(system.devices) // node
+    return Parallel(tp=node, dp=nodes, ep=nodes)
 
 
 def split_of(tp: int, dp: int | None, ep: int, pp: int) -> Parallel:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ...base import BadInput, unknown
 from ...hardware import System
-from ...roofline import Efficiency, Estimate, OperatorTable, bound, fit, operators
+from ...roofline import Efficiency, Estimate, bound, fit, operators
 from ...workload import ExpertMap, MoEModel, Parallel, Step
+from .cycle import cycle
+from .rates import memory_rates
 from .tiled import tile
 
-Pricing = Callable[[OperatorTable, System, Efficiency | None], Estimate]
-
-DETAILS: dict[str, Pricing] = {"bound": bound, "tile": tile}
+DETAILS = ("bound", "tile", "cycle")
 """How closely a step is looked at. 'bound': the roofline of every operator. 'tile': GPU kernels by
-their tiles, with constants fitted on measurements."""
+their tiles, with constants fitted on measurements. 'cycle': memories command by command, experts
+and attention shared between a processor and its PIM, routing drawn."""
 
 
 def estimate(
@@ -27,22 +26,31 @@ def estimate(
     detail: str = "bound",
     efficiency: Efficiency | None = None,
     kernels: str = "",
+    units: str = "",
+    seed: int = 0,
     ignore_capacity: bool = False,
 ) -> Estimate:
     """The time of one forward pass and its reasons.
 
     kernels: the framework whose kernels run, at detail 'tile' ('' for the first one measured).
+    units: who works at detail 'cycle', of `policies.POLICIES` ('' for the first of a PIM's that
+    shares experts); seed: of its drawn routing; efficiency: what the memory core leaves the
+    processor, simulated for the machine's memory where None.
     Raises BadInput for a split that does not divide, an unknown detail, and, unless
     `ignore_capacity`, a model that does not fit (it says by how much).
     """
     if detail not in DETAILS:
         raise unknown("detail", detail, DETAILS, key="--detail")
-    if kernels and detail != "tile":
-        raise BadInput("goes with --detail tile", key="--kernels", value=kernels)
+    for key, given, only in (("kernels", kernels, "tile"), ("units", units, "cycle")):
+        if given and detail != only:
+            raise BadInput(f"goes with --detail {only}", key=f"--{key}", value=given)
     parallel = parallel or Parallel()
     table = operators(model, step, system, parallel, expert_map)
     if not ignore_capacity:
         fit(model, table, system, parallel, expert_map).demand(system)
-    if kernels:
+    if detail == "bound":
+        return bound(table, system, efficiency)
+    if detail == "tile":
         return tile(table, system, efficiency, kernels)
-    return DETAILS[detail](table, system, efficiency)
+    rates = memory_rates(system, model, efficiency)
+    return cycle(table, system, rates, units=units, seed=seed)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...base import BadInput, bytes_of
+from ...base import BadInput, bytes_of, number_format
 from ...hardware import Cpu, Gpu
 from ...roofline.bound import Unit
 from ...roofline.experts import expert_matrices
+from ...roofline.shapes import Routed
 from ...workload import Experts, MoEModel
+
+Floats = NDArray[np.float64]
 
 
 class TimeCurve(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,39 +41,79 @@ class TimeCurve(msgspec.Struct, frozen=True, kw_only=True):
                 f"must divide the expert's width {block.inter}", key="expert_tp", value=expert_tp
             )
         inter = block.inter // expert_tp
-        up = (2 if block.gated else 1) * inter
+        form = model.formats
         return cls(
             unit=unit,
-            matrices=((model.hidden, up), (inter, model.hidden)),
-            dtype=model.formats.experts,
-            weight_size=bytes_of(model.formats.experts, 1),
-            activation_size=bytes_of(model.formats.activations, 1),
+            matrices=_matrices(model.hidden, inter, block.gated),
+            dtype=form.experts,
+            weight_size=bytes_of(form.experts, 1),
+            activation_size=bytes_of(form.activations, 1),
         )
 
-    def __call__(self, tokens: ArrayLike) -> NDArray[np.float64]:
+    @classmethod
+    def of_shape(cls, shape: Routed, dtype: str, unit: Unit) -> TimeCurve:
+        """The curve of an expert of an operator table, stored as `dtype`."""
+        form = number_format(dtype)
+        return cls(
+            unit=unit,
+            matrices=_matrices(shape.hidden, shape.inter, shape.gated),
+            dtype=dtype,
+            weight_size=form.bytes_per_element,
+            activation_size=form.operand_bytes,
+        )
+
+    def __call__(self, tokens: ArrayLike) -> Floats:
         """Seconds for each number of tokens, in its shape; zero tokens take no time.
 
         Each product takes the larger of flops / peak, bytes / bandwidth and bytes / cache bandwidth
         as in `roofline.bound`: weights come from memory, activations too where the unit's last
         cache cannot hold them.
         """
+        moving, computing = self.by_resource(tokens)
+        return np.asarray(moving + computing)
+
+    def by_resource(self, tokens: ArrayLike) -> tuple[Floats, Floats]:
+        """The same seconds in two: of the products that moving bytes takes, and of those that
+        arithmetic takes."""
         rows = np.asarray(tokens, np.float64)
         if rows.size and not (np.isfinite(rows).all() and rows.min() >= 0):
             raise BadInput("must be finite and not negative", key="tokens")
         device = self.unit.device
         peak, rate = device.peak(self.dtype), self.unit.bandwidth_bytes_per_s
         cache = device.cache if isinstance(device, Gpu | Cpu) else None
-        total = np.zeros_like(rows)
+        moving, computing = np.zeros_like(rows), np.zeros_like(rows)
+        for flops, weights, moved in self._products(rows):
+            held = moved <= cache.capacity_bytes if cache is not None else False
+            bytes_s = (weights + np.where(held, 0.0, moved)) / rate
+            if cache is not None and cache.bandwidth_bytes_per_s is not None:
+                bytes_s = np.maximum(bytes_s, (weights + moved) / cache.bandwidth_bytes_per_s)
+            flops_s = flops / peak
+            moving += np.where((rows > 0) & (flops_s < bytes_s), bytes_s, 0.0)
+            computing += np.where((rows > 0) & (flops_s >= bytes_s), flops_s, 0.0)
+        return moving, computing
+
+    def energy_j(self, tokens: ArrayLike) -> Floats | None:
+        """Joules of arithmetic and of every byte, as from memory; None where a constant lacks."""
+        per_flop, per_byte = self.unit.device.energy_j_per_flop, self.unit.energy_j_per_byte
+        if per_flop is None or per_byte is None:
+            return None
+        rows = np.asarray(tokens, np.float64)
+        joules = np.zeros_like(rows)
+        for flops, weights, moved in self._products(rows):
+            joules += flops * per_flop + np.where(rows > 0, weights + moved, 0.0) * per_byte
+        return joules
+
+    def _products(self, rows: Floats) -> Iterator[tuple[Floats, float, Floats]]:
+        """Flops, weight bytes and activation bytes of each product."""
         for inputs, outputs in self.matrices:
             flops, weights, moved = expert_matrices(
                 rows, 1.0, inputs, outputs, self.weight_size, self.activation_size
             )
-            held = moved <= cache.capacity_bytes if cache is not None else False
-            seconds = np.maximum(flops / peak, (weights + np.where(held, 0.0, moved)) / rate)
-            if cache is not None and cache.bandwidth_bytes_per_s is not None:
-                seconds = np.maximum(seconds, (weights + moved) / cache.bandwidth_bytes_per_s)
-            total = total + seconds
-        return np.where(rows > 0, total, 0.0)
+            yield np.asarray(flops), float(weights), np.asarray(moved)
+
+
+def _matrices(hidden: float, inter: float, gated: bool) -> tuple[tuple[float, float], ...]:
+    return (hidden, (2 if gated else 1) * inter), (inter, hidden)
 
 
 MOST_TOKENS = 65536

@@ -1,0 +1,118 @@
+"""The routed experts of one layer on a pair of units: drawn loads, shared out, waited for."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ...roofline.shapes import Routed
+from ...workload.drawn import drawn_loads
+from .expert_time import TimeCurve
+from .pair import PIM_BYTES, PIM_FLOPS, SLOWED, XPU_BYTES, XPU_FLOPS, Pair, slowed
+from .policies import Policy, Share
+
+Floats = NDArray[np.float64]
+UNEVEN = "imbalance"
+_OF_PIM = (PIM_BYTES, PIM_FLOPS)
+
+
+class ExpertTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer's experts, batch by batch.
+
+    seconds `[draws]`: until the slowest rank is done. ranks_s `[draws, ranks]`: each rank. why: the
+    mean of `seconds` by reason, which sum to it: what the busier unit of each rank does, and what
+    the slowest rank is waited for beyond the mean one. energy_j `[draws]`: all ranks, None where a
+    constant lacks. on_pim: share of the assignments that the PIM computes.
+    """
+
+    seconds: Floats
+    ranks_s: Floats
+    why: dict[str, float]
+    energy_j: Floats | None
+    on_pim: float
+
+
+def loads_of(shape: Routed, draws: int, seed: int) -> Floats:
+    """Tokens of each copy of an expert, `[draws, copies]`: counted ones as they are, expected ones
+    drawn token by token."""
+    if shape.counted or shape.tokens < 1:
+        return shape.loads[None]
+    tokens = round(shape.tokens)
+    drawn = drawn_loads(shape.loads / shape.tokens, shape.top_k, tokens, draws, seed)
+    return drawn.astype(np.float64)
+
+
+class ExpertLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a layer's times depend on beside its loads. share: None for the xPU alone; beside: of
+    its rate that the xPU keeps while the PIM reads."""
+
+    xpu: TimeCurve
+    pim: TimeCurve | None
+    share: Share | None
+    rank: NDArray[np.int64]
+    each: int
+    beside: float = 1.0
+
+    @classmethod
+    def of(cls, shape: Routed, dtype: str, pair: Pair, policy: Policy) -> ExpertLayer:
+        xpu, pim = pair.weights()
+        return cls(
+            xpu=TimeCurve.of_shape(shape, dtype, xpu),
+            pim=None if pim is None else TimeCurve.of_shape(shape, dtype, pim),
+            share=policy.share,
+            rank=shape.rank,
+            each=shape.each,
+            beside=pair.beside if policy.together else 1.0,
+        )
+
+    def times(self, loads: Floats) -> ExpertTimes:
+        """The layer under each batch's loads `[draws, copies]`."""
+        draws, rows = len(loads), self._by_rank(loads)
+        moving, computing = self.xpu.by_resource(rows)
+        parts = {XPU_BYTES: moving, XPU_FLOPS: computing}
+        on_pim = np.zeros(rows.shape, bool)
+        if self.pim is not None and self.share is not None:
+            pim_moving, pim_computing = self.pim.by_resource(rows)
+            parts |= {PIM_BYTES: pim_moving, PIM_FLOPS: pim_computing}
+            xpu_s = moving / self.beside + computing
+            on_pim = self.share(xpu_s, pim_moving + pim_computing, rows).on_pim
+        spent = {
+            name: np.where(on_pim == (name in _OF_PIM), part, 0.0).sum(axis=1)
+            for name, part in parts.items()
+        }
+        pim_s = np.zeros(len(rows)) + sum(spent.get(name, 0.0) for name in _OF_PIM)
+        spent[SLOWED] = slowed(spent[XPU_BYTES], pim_s, self.beside)
+        xpu_s = sum(spent.values()) - pim_s
+        busy = np.maximum(xpu_s, pim_s).reshape(draws, -1)
+        seconds = busy.max(axis=1)
+        why = {
+            name: float(np.where((pim_s > xpu_s) == (name in _OF_PIM), part, 0.0).mean())
+            for name, part in spent.items()
+        }
+        why[UNEVEN] = float((seconds - busy.mean(axis=1)).mean())
+        return ExpertTimes(
+            seconds=seconds,
+            ranks_s=busy,
+            why=why,
+            energy_j=self._energy(rows, on_pim, draws),
+            on_pim=float(rows[on_pim].sum() / max(rows.sum(), 1e-300)),
+        )
+
+    def _by_rank(self, loads: Floats) -> Floats:
+        """Loads `[draws * ranks, experts of a rank]`; ranks that hold fewer get idle ones."""
+        held = np.bincount(self.rank)
+        rows = np.zeros((len(loads), held.size, held.max()))
+        order = np.argsort(self.rank, kind="stable")
+        place = np.arange(order.size) - np.repeat(np.cumsum(held) - held, held)
+        rows[:, self.rank[order], place] = loads[:, order]
+        return rows.reshape(-1, held.max())
+
+    def _energy(self, rows: Floats, on_pim: NDArray[np.bool_], draws: int) -> Floats | None:
+        joules = self.xpu.energy_j(rows)
+        if self.pim is not None:
+            pim = self.pim.energy_j(rows)
+            if pim is None or joules is None:
+                return None
+            joules = np.where(on_pim, pim, joules)
+        return None if joules is None else joules.reshape(draws, -1).sum(axis=1) * self.each
