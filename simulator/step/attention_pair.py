@@ -118,7 +118,7 @@ def core_times(
         decode_flops=flops,
         decode_bytes=kv,
         prompts=bool(core.requests[core.new > 1].any()),
-        beside=pair.beside,
+        beside=pair.rates.beside,
     )
 
 

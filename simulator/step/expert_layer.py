@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from ...roofline.shapes import Routed
 from ...workload.drawn import drawn_loads
+from .coprocess import one_unit
 from .expert_time import TimeCurve
 from .pair import PIM_BYTES, PIM_FLOPS, SLOWED, XPU_BYTES, XPU_FLOPS, Pair, slowed
 from .policies import Policy, Share
 
 Floats = NDArray[np.float64]
 UNEVEN = "imbalance"
-_OF_PIM = (PIM_BYTES, PIM_FLOPS)
+_OF_PIM, _OF_XPU = (PIM_BYTES, PIM_FLOPS), (XPU_BYTES, XPU_FLOPS, SLOWED)
 
 
 class ExpertTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,28 +64,20 @@ class ExpertLayer(msgspec.Struct, frozen=True, kw_only=True):
             share=policy.share,
             rank=shape.rank,
             each=shape.each,
-            beside=pair.beside if policy.together else 1.0,
+            beside=pair.rates.beside if policy.together else 1.0,
         )
 
     def times(self, loads: Floats) -> ExpertTimes:
         """The layer under each batch's loads `[draws, copies]`."""
-        draws, rows = len(loads), self._by_rank(loads)
-        moving, computing = self.xpu.by_resource(rows)
-        parts = {XPU_BYTES: moving, XPU_FLOPS: computing}
-        on_pim = np.zeros(rows.shape, bool)
-        if self.pim is not None and self.share is not None:
-            pim_moving, pim_computing = self.pim.by_resource(rows)
-            parts |= {PIM_BYTES: pim_moving, PIM_FLOPS: pim_computing}
-            xpu_s = moving / self.beside + computing
-            on_pim = self.share(xpu_s, pim_moving + pim_computing, rows).on_pim
-        spent = {
-            name: np.where(on_pim == (name in _OF_PIM), part, 0.0).sum(axis=1)
-            for name, part in parts.items()
-        }
-        pim_s = np.zeros(len(rows)) + sum(spent.get(name, 0.0) for name in _OF_PIM)
-        spent[SLOWED] = slowed(spent[XPU_BYTES], pim_s, self.beside)
-        xpu_s = sum(spent.values()) - pim_s
-        busy = np.maximum(xpu_s, pim_s).reshape(draws, -1)
+        rows = self._by_rank(loads)
+        parts = dict(zip((XPU_BYTES, XPU_FLOPS), self.xpu.by_resource(rows), strict=True))
+        if self.pim is not None:
+            parts |= zip((PIM_BYTES, PIM_FLOPS), self.pim.by_resource(rows), strict=True)
+        on_pim = self._shared_out(parts, rows)
+        spent = self._spent(parts, on_pim)
+        pim_s = _sum(spent, _OF_PIM, len(rows))
+        xpu_s = _sum(spent, _OF_XPU, len(rows))
+        busy = np.maximum(xpu_s, pim_s).reshape(len(loads), -1)
         seconds = busy.max(axis=1)
         why = {
             name: float(np.where((pim_s > xpu_s) == (name in _OF_PIM), part, 0.0).mean())
@@ -95,9 +88,36 @@ class ExpertLayer(msgspec.Struct, frozen=True, kw_only=True):
             seconds=seconds,
             ranks_s=busy,
             why=why,
-            energy_j=self._energy(rows, on_pim, draws),
+            energy_j=self._energy(rows, on_pim, len(loads)),
             on_pim=float(rows[on_pim].sum() / max(rows.sum(), 1e-300)),
         )
+
+    def _shared_out(self, parts: dict[str, Floats], rows: Floats) -> NDArray[np.bool_]:
+        """Who runs on the PIM, `[rows, experts]`: as `share` has it, or all on one unit where that
+        is sooner done because the units slow each other."""
+        if self.pim is None or self.share is None:
+            return np.zeros(rows.shape, bool)
+        xpu_s = parts[XPU_BYTES] / self.beside + parts[XPU_FLOPS]
+        pim_s = parts[PIM_BYTES] + parts[PIM_FLOPS]
+        shared = self.share(xpu_s, pim_s, rows).on_pim
+        if self.beside == 1:
+            return shared
+        alone = one_unit(parts[XPU_BYTES] + parts[XPU_FLOPS], pim_s).on_pim
+        both, one = (self._makespan(parts, way) for way in (shared, alone))
+        return np.where((one < both)[:, None], alone, shared)
+
+    def _makespan(self, parts: dict[str, Floats], on_pim: NDArray[np.bool_]) -> Floats:
+        spent = self._spent(parts, on_pim)
+        return np.maximum(*(_sum(spent, of, len(on_pim)) for of in (_OF_XPU, _OF_PIM)))
+
+    def _spent(self, parts: dict[str, Floats], on_pim: NDArray[np.bool_]) -> dict[str, Floats]:
+        """Seconds of each unit by reason: `[rows]`."""
+        spent = {
+            name: np.where(on_pim == (name in _OF_PIM), part, 0.0).sum(axis=1)
+            for name, part in parts.items()
+        }
+        pim_s = _sum(spent, _OF_PIM, len(on_pim))
+        return spent | {SLOWED: slowed(spent[XPU_BYTES], pim_s, self.beside)}
 
     def _by_rank(self, loads: Floats) -> Floats:
         """Loads `[draws * ranks, experts of a rank]`; ranks that hold fewer get idle ones."""
@@ -116,3 +136,7 @@ class ExpertLayer(msgspec.Struct, frozen=True, kw_only=True):
                 return None
             joules = np.where(on_pim, pim, joules)
         return None if joules is None else joules.reshape(draws, -1).sum(axis=1) * self.each
+
+
+def _sum(spent: dict[str, Floats], of: tuple[str, ...], rows: int) -> Floats:
+    return sum((spent[name] for name in of if name in spent), np.zeros(rows))

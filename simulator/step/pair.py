@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...hardware import AnyDevice, Pim, System
-from ...roofline import Efficiency
 from ...roofline.bound import Unit, units
 from .rates import Rates
 
@@ -34,27 +33,22 @@ def slowed(bytes_s: Floats, pim_s: Floats, beside: float) -> Floats:
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """The units of one device. share: of its peak bandwidth that the xPU gets for each kind of
-    stream; pim_share: that the PIM gets of its internal bandwidth; beside: of its rate that the xPU
-    keeps while the PIM reads."""
+    """The units of one device at what its memory leaves them."""
 
     xpu: Unit
     pim: Unit | None
-    share: Efficiency
-    pim_share: float = 1.0
-    beside: float = 1.0
+    rates: Rates
 
     def weights(self) -> tuple[Unit, Unit | None]:
         """Both units as they read weights."""
-        return self._scaled(self.share.weights)
+        return self._scaled(self.rates.share.weights, self.rates.pim_weights)
 
     def kv(self) -> tuple[Unit, Unit | None]:
         """Both units as they read caches."""
-        return self._scaled(self.share.kv)
+        return self._scaled(self.rates.share.kv, self.rates.pim_kv)
 
-    def _scaled(self, share: float) -> tuple[Unit, Unit | None]:
-        pim = None if self.pim is None else at_share(self.pim, self.pim_share)
-        return at_share(self.xpu, share), pim
+    def _scaled(self, share: float, pim_share: float) -> tuple[Unit, Unit | None]:
+        return at_share(self.xpu, share), self.pim and at_share(self.pim, pim_share)
 
 
 def at_share(unit: Unit, share: float) -> Unit:
@@ -67,14 +61,14 @@ def pair_of(device: AnyDevice, rates: Rates) -> Pair:
     nobody does the rest for."""
     found = units(device)
     if not isinstance(device, Pim):
-        return Pair(xpu=found[0], pim=None, share=rates.share)
+        return Pair(xpu=found[0], pim=None, rates=rates)
     if device.host is None:
         raise BadInput(
             "has no `host`: a processor on the same memory must run what its units cannot",
             key=device.name,
         )
     xpu, pim = found
-    return Pair(xpu=xpu, pim=pim, share=rates.share, pim_share=rates.pim_share, beside=rates.beside)
+    return Pair(xpu=xpu, pim=pim, rates=rates)
 
 
 class Pairs(msgspec.Struct, frozen=True):
@@ -105,13 +99,21 @@ def pairs_of(system: System, rates: Rates, *, alone: bool = False) -> Pairs:
 
 
 def hosts(system: System) -> System:
-    """The same machine without its PIM units: each host on the memory that it shared."""
+    """The same machine without its PIM units: each host on the memory that it shared. Devices that
+    are equal are one object, which many need to look at once only."""
+    met: list[tuple[AnyDevice, AnyDevice]] = []
     devices: list[AnyDevice] = []
     for device in system.devices:
-        host = device.host if isinstance(device, Pim) else device
+        host = next((host for seen, host in met if seen == device), None)
         if host is None:
-            raise BadInput("has no `host` to run alone", key=device.name)
-        devices.append(
-            host if host is device else msgspec.structs.replace(host, memory=device.memory)
-        )
+            met.append((device, host := _host(device)))
+        devices.append(host)
     return msgspec.structs.replace(system, devices=tuple(devices))
+
+
+def _host(device: AnyDevice) -> AnyDevice:
+    if not isinstance(device, Pim):
+        return device
+    if device.host is None:
+        raise BadInput("has no `host` to run alone", key=device.name)
+    return msgspec.structs.replace(device.host, memory=device.memory)

@@ -14,15 +14,19 @@ MAP = "line-hashed"
 CONTROLLER = Controller(read_queue=64, write_queue=64)
 """How a processor's memory is addressed and queued unless said otherwise: channels change from one
 cache line to the next, by a hash, as those of GPUs do."""
+SPACES = 3
+"""Bundles of a pseudo channel that hold the caches (Duplex, arXiv 2409.01141); the fourth holds
+what a prefill makes."""
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """share: of the processor's peak bandwidth by kind of stream; pim_share: of the PIM's internal
-    bandwidth, 1 where there is none. beside: of its own rate that the processor keeps while the
-    PIM reads other banks, 1 where they share no bus."""
+    """share: of the processor's peak bandwidth by kind of stream; pim_weights, pim_kv: of the PIM's
+    internal bandwidth, 1 where there is none. beside: of its own rate that the processor keeps
+    while the PIM reads other banks, 1 where they share no bus."""
 
     share: Efficiency
-    pim_share: float = 1.0
+    pim_weights: float = 1.0
+    pim_kv: float = 1.0
     beside: float = 1.0
 
 
@@ -30,11 +34,14 @@ def memory_rates(
     system: System, model: MoEModel, share: Efficiency | None = None, *, spaces: int = 2
 ) -> Rates:
     """The rates of the memory that the system's devices have. share: given instead of simulated;
-    spaces: gangs that a PIM's rows come from in turn.
+    spaces: gangs that the PIM's rows of weights come from in turn; caches lie in as many as there
+    are.
 
     Raises BadInput for a memory that names no timing set, and for a PIM without a gang.
     """
     device = system.devices[0]
-    pim_share = pim_rate(device, spaces).share_of_peak if isinstance(device, Pim) else 1.0
     found = share or system_efficiency(system, model, CONTROLLER, map_name=MAP)
-    return Rates(share=found, pim_share=pim_share)
+    if not isinstance(device, Pim):
+        return Rates(share=found)
+    weights, kv = (pim_rate(device, each).share_of_peak for each in (spaces, SPACES))
+    return Rates(share=found, pim_weights=weights, pim_kv=kv)
