@@ -15,11 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...base import BadInput
 from ...hardware.dram import DramConfig
+from ...hardware.gang import Gang
 from .check_rules import (
     ACT,
+    ACTG,
     COMMANDS,
     MOST_POSTPONED,
     RANK,
+    READS,
+    SENT_AS,
     TOGETHER,
     WRITES,
     Device,
@@ -31,6 +35,10 @@ from .check_rules import (
 from .check_words import (
     COLUMN_BUS,
     EDGE,
+    GANG_COLUMN_BUS,
+    GANG_LEFT,
+    GANG_ROW_BUS,
+    GANG_STATE,
     RANK_SWITCH,
     REFRESH_GAP,
     REFRESH_MEAN,
@@ -105,18 +113,20 @@ def check_commands(
     row: ArrayLike,
     *,
     refresh: str = "all-bank",
+    gang: Gang | None = None,
 ) -> Report:
     """The report on recorded commands, in time order within each channel.
 
     tick, channel, command (index into `COMMANDS`), bank (flat in its channel; any bank of the rank
-    for PREA and REF), row (that of RD and WR too; -1: not recorded) [n]. Ticks count from 0, where
-    the first interval of refresh begins. Raises BadInput on arrays that are no such record.
+    for PREA and REF, of the gang for gang commands), row (that of RD, WR and RDG too; -1: not
+    recorded) [n]. gang: the banks that its commands go to. Ticks count from 0, where the first
+    interval of refresh begins. Raises BadInput on arrays that are no such record.
     """
     from .check_walk import Found, remembered, walk
 
     if refresh not in LEVELS:
         raise BadInput(f"must be one of {', '.join(LEVELS)}", key="refresh", value=refresh)
-    device = Device.of(config)
+    device = Device.of(config, gang)
     arrays = _columns(device, tick, channel, command, bank, row)
     rules, singles = rules_of(device), _singles(device, refresh)
     facts = facts_of(device, rules, refresh)
@@ -165,6 +175,10 @@ def _singles(device: Device, refresh: str) -> list[tuple[int, str, str]]:
         absent.add(RANK_SWITCH)
     if refresh == "off":
         absent |= {REFRESH_GAP, REFRESH_MEAN}
+    if device.gang is None:
+        absent |= {GANG_STATE, GANG_LEFT}
+    if device.gang is None or not device.gang.own_bus:
+        absent |= {GANG_ROW_BUS, GANG_COLUMN_BUS}
     named = dict(SINGLES)
     if not device.wires.split:
         named[ROW_BUS] = ("command bus", "channel")
@@ -188,20 +202,22 @@ def facts_of(device: Device, rules: Sequence[Rule], refresh: str) -> Facts:
     )
     base = np.concatenate([[0], np.cumsum(unit.max(axis=0) + 1)[:-1]])
     wires = device.wires
-    column = np.array([3 <= c <= 6 for c in range(9)])
-    data = [cycles_of(device, "tCWL" if c in WRITES else "tCL") * per for c in range(9)]
+    every = range(len(COMMANDS))
+    column = np.array([SENT_AS.get(c, c) in (*READS, *WRITES) for c in every])
+    data = [cycles_of(device, "tCWL" if c in WRITES else "tCL") * per for c in every]
+    members = [] if device.gang is None else [device.together_with(b) for b in range(len(unit))]
     interval = cycles_of(device, "tREFI") * per if refresh != "off" else 0
     return Facts(
         rows=rows,
-        first=np.searchsorted(rows[:, 2], np.arange(10)),
+        first=np.searchsorted(rows[:, 2], np.arange(len(COMMANDS) + 1)),
         unit=unit + base,
         base=base,
         stacks=device.sizes[1],
         span=device.span(RANK),
         sets=device.span(RANK) // device.together,
-        hold=np.array([device.occupancy(c) for c in range(9)], np.int64),
+        hold=np.array([device.occupancy(c) for c in every], np.int64),
         bus=(column & wires.split).astype(np.int64),
-        falls=np.array([c in wires.falling for c in range(9)]),
+        falls=np.array([SENT_AS.get(c, c) in wires.falling for c in every]),
         data=np.array(data, np.int64),
         four=cycles_of(device, "tFAW") * per,
         burst=cycles_of(device, "burst_cycles") * per,
@@ -212,6 +228,8 @@ def facts_of(device: Device, rules: Sequence[Rule], refresh: str) -> Facts:
         refresh=LEVELS[refresh],
         interval=interval,
         late=MOST_POSTPONED * interval,
+        members=np.array(members, np.int64).reshape(len(members), -1),
+        own_bus=device.gang is not None and device.gang.own_bus,
     )
 
 
@@ -235,9 +253,16 @@ def _columns(device: Device, *given: ArrayLike) -> tuple[NDArray[Any], ...]:
     sizes = {name: column.size for name, column in zip(names, columns, strict=True)}
     if len(set(sizes.values())) > 1:
         raise BadInput(f"the arrays of commands differ in length: {sizes}", key="commands")
-    opened = (columns[2] == ACT) & (columns[4] < 0)
+    if device.gang is None and (columns[2] >= ACTG).any():
+        raise BadInput(
+            "are gang commands; say which banks a gang has",
+            key=f"command[{int(np.argmax(columns[2] >= ACTG))}]",
+        )
+    opened = np.isin(columns[2], (ACT, ACTG)) & (columns[4] < 0)
     if opened.any():
         raise BadInput(
-            "an ACT names the row that it opens", key=f"row[{int(np.argmax(opened))}]", value=-1
+            "an ACT or ACTG names the row that it opens",
+            key=f"row[{int(np.argmax(opened))}]",
+            value=-1,
         )
     return tuple(columns)

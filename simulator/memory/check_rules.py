@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 from ...base import BadInput
 from ...base.errors import unknown
 from ...hardware.dram import DramConfig
+from ...hardware.gang import Gang
 
-ACT, PRE, PREA, RD, WR, RDA, WRA, REF, REFP = range(9)
-COMMANDS = ("ACT", "PRE", "PREA", "RD", "WR", "RDA", "WRA", "REF", "REFP")
+ACT, PRE, PREA, RD, WR, RDA, WRA, REF, REFP, ACTG, RDG, PREG = range(12)
+COMMANDS = (
+    "ACT", "PRE", "PREA", "RD", "WR", "RDA", "WRA", "REF", "REFP", "ACTG", "RDG", "PREG",
+)  # fmt: skip
 READS, WRITES = (RD, RDA), (WR, WRA)
+SENT_AS = {ACTG: ACT, RDG: RD, PREG: PRE}
+"""A gang command has the length and the edges of that to one bank."""
 RANK, STACK, GROUP, BANK, TOGETHER = range(5)
 """Units that commands meet in; TOGETHER: the banks that one REFP refreshes."""
 SCOPES = ("rank", "stack id", "bank group", "bank")
@@ -79,7 +84,8 @@ STANDARDS: dict[str, Wires] = {
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
     """What the checker knows of a memory: cycles by timing name, the standard's wires, and sizes:
-    ranks (or pseudo channels), stack ids, bank groups, banks, each in one of the former."""
+    ranks (or pseudo channels), stack ids, bank groups, banks, each in one of the former. gang: the
+    banks that PIM units take together."""
 
     name: str
     wires: Wires
@@ -88,9 +94,10 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     channels: int
     sizes: tuple[int, int, int, int]
     rows: int
+    gang: Gang | None = None
 
     @classmethod
-    def of(cls, config: DramConfig) -> Device:
+    def of(cls, config: DramConfig, gang: Gang | None = None) -> Device:
         standard = config.timing.standard
         if standard.name not in STANDARDS:
             raise unknown("standard that the checker knows", standard.name, STANDARDS)
@@ -102,6 +109,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
             channels=config.channels,
             sizes=config.sizes,
             rows=config.organisation.rows,
+            gang=gang,
         )
 
     @property
@@ -116,7 +124,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
     def occupancy(self, command: int) -> int:
         """Ticks that the command holds its bus."""
-        return int(self.wires.cycles.get(command, 1) * self.ticks_per_cycle)
+        sent = SENT_AS.get(command, command)
+        return int(self.wires.cycles.get(sent, 1) * self.ticks_per_cycle)
 
     def span(self, level: int) -> int:
         """Banks in one unit of the level."""
@@ -128,6 +137,17 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
             banks = self.sizes[3]
             return bank // self.span(STACK) * banks + bank % banks
         return bank // self.span(level)
+
+    def together_with(self, bank: int) -> tuple[int, ...]:
+        """The banks of the gang in which a bank of the channel lies, in order."""
+        assert self.gang is not None
+        return tuple(b for b in range(self.banks) if self._gang(b) == self._gang(bank))
+
+    def _gang(self, bank: int) -> tuple[int, ...]:
+        assert self.gang is not None
+        ranks, stacks, groups, banks = np.unravel_index(bank, self.sizes)
+        spans = zip((stacks, groups, banks), self.gang.sizes, strict=True)
+        return (int(ranks), *(int(at) // span for at, span in spans))
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -205,6 +225,45 @@ _PER_BANK = (
     Rule("tRRD_S to REFP", RANK, (ACT,), (REFP,), "tRRDS"),
     Rule("tRRD_L to REFP", GROUP, (ACT,), (REFP,), "tRRDL"),
 )
+_GANG = (
+    Rule("tRC to ACTG", BANK, (ACT, ACTG), (ACTG,), "tRC"),
+    Rule("tRC after ACTG", BANK, (ACTG,), (ACT,), "tRC"),
+    Rule("tRCD to RDG", BANK, (ACT, ACTG), (RDG,), "tRCDRD"),
+    Rule("tRAS of ACTG", BANK, (ACTG,), (PRE, PREA, PREG), "tRAS"),
+    Rule("tRAS to PREG", BANK, (ACT,), (PREG,), "tRAS"),
+    Rule("tRP to ACTG", BANK, (PRE, PREG), (ACTG,), "tRP"),
+    Rule("tRP after PREG", BANK, (PREG,), (ACT,), "tRP"),
+    Rule("tRP after PREA to ACTG", BANK, (PREA,), (ACTG,), "tRPab"),
+    Rule("tRTP of RDG", BANK, (RDG,), (PRE, PREA, PREG), "tRTP"),
+    Rule("tRTP to PREG", BANK, READS, (PREG,), "tRTP"),
+    Rule("tWR to PREG", BANK, WRITES, (PREG,), _WRITTEN),
+    Rule("tRTP + tRP to ACTG", BANK, (RDA,), (ACTG,), "tRTP+tRP"),
+    Rule("tWR + tRP to ACTG", BANK, (WRA,), (ACTG,), _WRITTEN + "+tRP"),
+    Rule("tRC of ACTG to REF", BANK, (ACTG,), (REF,), "tRC"),
+    Rule("tRP of PREG to REF", BANK, (PREG,), (REF,), "tRP"),
+    Rule("tRFC to gangs", RANK, (REF,), (ACTG, PREG), "tRFC"),
+)
+"""At each bank of a gang what holds at one; among other banks nothing."""
+_GANG_PER_BANK = (
+    Rule("tRC of ACTG to REFP", BANK, (ACTG,), (REFP,), "tRC"),
+    Rule("tRP of PREG to REFP", BANK, (PREG,), (REFP,), "tRP"),
+    Rule("tRFCpb to gangs", BANK, (REFP,), (ACTG, PREG), "tRFCpb"),
+)
+_GANG_PATH = (
+    Rule("tCCD_L to RDG", GROUP, (*READS, *WRITES), (RDG,), "tCCDL"),
+    Rule("tCCD_L after RDG", GROUP, (RDG,), (*READS, *WRITES), "tCCDL"),
+)
+"""Units that take the data path of their bank groups."""
+
+
+def _gang_rules(device: Device, gang: Gang) -> list[Rule]:
+    apart = Rule("gang reads", RANK, (RDG,), (RDG,), gang.read_cycles.replace(" ", ""))
+    return [
+        *_GANG,
+        *(_GANG_PER_BANK if "tRFCpb" in device.cycles else ()),
+        *(_GANG_PATH if gang.shares_group else ()),
+        apart,
+    ]
 
 
 def rules_of(device: Device) -> list[Rule]:
@@ -214,6 +273,8 @@ def rules_of(device: Device) -> list[Rule]:
         rules += _OTHER_STACK
     if "tRFCpb" in device.cycles:
         rules += _PER_BANK
+    if device.gang is not None:
+        rules += _gang_rules(device, device.gang)
     return [rule for rule in rules if cycles_of(device, rule.asks) > 0]
 
 

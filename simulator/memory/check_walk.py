@@ -12,13 +12,32 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .check_rules import ACT, PRE, PREA, RANK, RD, RDA, REF, REFP, STACK, TOGETHER, WR, WRA
+from .check_rules import (
+    ACT,
+    ACTG,
+    PRE,
+    PREA,
+    PREG,
+    RANK,
+    RD,
+    RDA,
+    RDG,
+    REF,
+    REFP,
+    STACK,
+    TOGETHER,
+    WR,
+    WRA,
+)  # fmt: skip
 from .check_words import (
     COLUMN_ROW,
     COLUMN_STATE,
     DATA_BUS,
     EDGE,
     FOUR_ACTIVATES,
+    GANG_LEFT,
+    GANG_ROW_BUS,
+    GANG_STATE,
     RANK_SWITCH,
     REFRESH_GAP,
     REFRESH_MEAN,
@@ -42,14 +61,15 @@ def compiled(function: F) -> F:
 
 
 class Facts(NamedTuple):
-    """The device in ticks. rows: of `rows_of`; first [10]: where the rows of each command start.
+    """The device in ticks. rows: of `rows_of`; first [13]: where the rows of each command start.
     unit [banks, 5]: the unit of each level that a bank lies in, numbered through; base [5]: the
     first of a level. stacks, span, sets: stack ids, banks, sets refreshed together, of a rank.
-    hold, bus, falls [9]: ticks on the command bus, which bus, may start on a falling edge. data
-    [9]: from a command to its first data. burst, switch: ticks of a burst, between ranks. own_data:
-    a data bus for each unit of rank level. pairs: the rules before the single ones. refresh: the
+    hold, bus, falls [12]: ticks on the command bus, which bus, may start on a falling edge. data
+    [12]: from a command to its first data. burst, switch: ticks of a burst, between ranks.
+    own_data: a data bus for each unit of rank level. pairs: rules before the single ones. refresh: the
     level whose units are refreshed, or -1; interval: tREFI; late: ticks that refreshes may be
-    behind."""
+    behind. members [banks, of a gang]: the banks of each bank's gang; own_bus: whether gang
+    commands have buses of their own."""
 
     rows: Any
     first: Any
@@ -71,17 +91,21 @@ class Facts(NamedTuple):
     refresh: int
     interval: int
     late: int
+    members: Any
+    own_bus: bool
 
 
 class Seen(NamedTuple):
-    """What the walk remembers, by channel: last tick of each command [channel, unit, 9], the last
-    four activates of each rank and where the oldest stands, open row of each bank, open banks by
-    unit, ends of bursts by bus and by rank, ticks at which buses fall free, refreshes, the time."""
+    """What the walk remembers, by channel: last tick of each command [channel, unit, 12], the last
+    four activates of each rank and where the oldest stands, open row of each bank, whether a gang
+    opened it, open banks by unit, ends of bursts by bus and by rank, ticks at which buses fall free
+    (the channel's two, then two of each rank for gangs), refreshes, the time."""
 
     last: Any
     four: Any
     oldest: Any
     row: Any
+    gang: Any
     open: Any
     data: Any
     ends: Any
@@ -130,17 +154,22 @@ def _state(found: Found, rule: int, holds: bool, k: int) -> None:
 
 
 @compiled
-def _pairs(facts: Facts, seen: Seen, found: Found, k: int, c: int, command: int, b: int) -> None:
+def _pairs(
+    facts: Facts, seen: Seen, found: Found, k: int, c: int, command: int, b: int, first: bool
+) -> None:
+    """first: of the banks of its gang, which meet rules of a rank once."""
     rows, last = facts.rows, seen.last
     heard = seen.now[c] + facts.hold[command] - 1
     for r in range(facts.first[command], facts.first[command + 1]):
         before, level = rows[r, 1], rows[r, 3]
+        if level == RANK and not first:
+            continue
         if rows[r, 4] == 0:
             then = last[c, facts.unit[b, level], before]
         else:
             then = NEVER
-            first = facts.base[STACK] + facts.unit[b, RANK] * facts.stacks
-            for stack in range(first, first + facts.stacks):
+            start = facts.base[STACK] + facts.unit[b, RANK] * facts.stacks
+            for stack in range(start, start + facts.stacks):
                 if stack != facts.unit[b, STACK]:
                     then = max(then, last[c, stack, before])
         if then != NEVER:
@@ -166,11 +195,15 @@ def _remember(facts: Facts, seen: Seen, c: int, command: int, b: int) -> None:
 
 
 @compiled
-def _buses(facts: Facts, seen: Seen, found: Found, k: int, c: int, command: int) -> None:
+def _buses(facts: Facts, seen: Seen, found: Found, k: int, c: int, command: int, b: int) -> None:
     bus, tick = facts.bus[command], seen.now[c]
+    rule = facts.pairs + ROW_BUS + bus
+    if command >= ACTG and facts.own_bus:
+        rule = facts.pairs + GANG_ROW_BUS + bus
+        bus += 2 + 2 * facts.unit[b, RANK]
     free = seen.bus[c, bus]
     if free != NEVER:
-        _timed(facts, found, facts.pairs + ROW_BUS + bus, tick - free, k, command, -1)
+        _timed(facts, found, rule, tick - free, k, command, -1)
     seen.bus[c, bus] = max(free, tick + facts.hold[command])
     if facts.ticks_per_cycle > 1 and not facts.falls[command]:
         _state(found, facts.pairs + EDGE, tick % facts.ticks_per_cycle == 0, k)
@@ -216,6 +249,7 @@ def _open_close(
     elif command == REFP:
         _state(found, base + REFRESH_STATE, seen.open[c, facts.unit[b, TOGETHER]] == 0, k)
     else:
+        _state(found, base + GANG_LEFT, seen.gang[c, b] == 0, k)
         if command != PRE:
             is_open = seen.row[c, b] != CLOSED
             _state(found, base + COLUMN_STATE, is_open, k)
@@ -226,7 +260,30 @@ def _open_close(
 
 
 @compiled
+def _gang_open_close(
+    facts: Facts, seen: Seen, found: Found, k: int, c: int, command: int, b: int, row: int
+) -> None:
+    """The same of every bank of a gang. RDG finds one row in all of them, whoever opened it."""
+    one, same = seen.row[c, b], seen.row[c, b] != CLOSED
+    for i in range(facts.members.shape[1]):
+        m = facts.members[b, i]
+        if command == ACTG:
+            _state(found, facts.pairs + ROW_STATE, seen.row[c, m] == CLOSED, k)
+            if seen.row[c, m] == CLOSED:
+                _count(facts, seen, c, m, 1)
+            seen.row[c, m] = row
+        elif command == PREG:
+            _close(facts, seen, c, m)
+        else:
+            same = same and seen.row[c, m] == one
+        seen.gang[c, m] = command != PREG
+    if command == RDG:
+        _state(found, facts.pairs + GANG_STATE, same and (row < 0 or one == row), k)
+
+
+@compiled
 def _close(facts: Facts, seen: Seen, c: int, b: int) -> None:
+    seen.gang[c, b] = 0
     if seen.row[c, b] != CLOSED:
         seen.row[c, b] = CLOSED
         _count(facts, seen, c, b, -1)
@@ -286,8 +343,15 @@ def walk(
         if tick[k] < seen.now[c]:
             return k
         seen.now[c] = tick[k]
-        _buses(facts, seen, found, k, c, what)
-        _pairs(facts, seen, found, k, c, what, b)
+        _buses(facts, seen, found, k, c, what, b)
+        if what >= ACTG:
+            for i in range(facts.members.shape[1]):
+                _pairs(facts, seen, found, k, c, what, facts.members[b, i], i == 0)
+            _gang_open_close(facts, seen, found, k, c, what, b, int(row[k]))
+            for i in range(facts.members.shape[1]):
+                _remember(facts, seen, c, what, facts.members[b, i])
+            continue
+        _pairs(facts, seen, found, k, c, what, b, True)
         _open_close(facts, seen, found, k, c, what, b, int(row[k]))
         if what in (RD, WR, RDA, WRA):
             _bursts(facts, seen, found, k, c, what, b)
@@ -296,7 +360,10 @@ def walk(
         _remember(facts, seen, c, what, b)
     if facts.refresh >= 0:
         for c in range(seen.now.size):
-            if max(seen.bus[c, 0], seen.bus[c, 1]) == NEVER:
+            busy = NEVER
+            for bus in range(seen.bus.shape[1]):
+                busy = max(busy, seen.bus[c, bus])
+            if busy == NEVER:
                 continue
             for unit in range(seen.refreshed.shape[1]):
                 _refreshed(facts, seen, found, -1, c, unit, seen.now[c], 0)
@@ -313,8 +380,9 @@ def remembered(facts: Facts, channels: int) -> Seen:
         return np.full((channels, *shape), value, np.int64)
 
     return Seen(
-        last=full(NEVER, units, 9), four=full(NEVER, ranks, 4), oldest=full(0, ranks),
-        row=full(CLOSED, banks), open=full(0, units),
+        last=full(NEVER, units, 12), four=full(NEVER, ranks, 4), oldest=full(0, ranks),
+        row=full(CLOSED, banks), gang=full(0, banks), open=full(0, units),
         data=full(NEVER, ranks), ends=full(NEVER, ranks),
-        bus=full(NEVER, 2), refreshed=full(0, refreshed), refreshes=full(0, refreshed), now=full(0),
+        bus=full(NEVER, 2 + 2 * ranks), now=full(0),
+        refreshed=full(0, refreshed), refreshes=full(0, refreshed),
     )  # fmt: skip

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from .check_rules import COMMANDS, PREA, RANK, REF, Device, Rule
+from .check_rules import COMMANDS, PREA, RANK, REF, SENT_AS, Device, Rule
 
 if TYPE_CHECKING:
     from .check_walk import Facts, Found
 
 (
     ROW_STATE, COLUMN_STATE, COLUMN_ROW, REFRESH_STATE, FOUR_ACTIVATES, ROW_BUS, COLUMN_BUS, EDGE,
-    DATA_BUS, RANK_SWITCH, REFRESH_GAP, REFRESH_MEAN,
-) = range(12)  # fmt: skip
+    DATA_BUS, RANK_SWITCH, REFRESH_GAP, REFRESH_MEAN, GANG_STATE, GANG_LEFT, GANG_ROW_BUS,
+    GANG_COLUMN_BUS,
+) = range(16)  # fmt: skip
 """Numbered from the end of the pair rules."""
 
 SINGLES = {
@@ -31,6 +32,10 @@ SINGLES = {
     RANK_SWITCH: ("tCS", "channel"),
     REFRESH_GAP: ("refresh gap", "rank"),
     REFRESH_MEAN: ("refresh mean", "rank"),
+    GANG_STATE: ("one row open before RDG", "gang"),
+    GANG_LEFT: ("left to its gang", "bank"),
+    GANG_ROW_BUS: ("row bus of gangs", "rank"),
+    GANG_COLUMN_BUS: ("column bus of gangs", "rank"),
 }
 """Name and scope. Ranks stand for pseudo channels where a standard has those."""
 
@@ -45,6 +50,10 @@ _SAID = {
     EDGE: "on a falling edge",
     DATA_BUS: "its data start {late} ticks before those of an earlier command end",
     RANK_SWITCH: "its data come {late} ticks too early after those of another rank",
+    GANG_STATE: "the banks of the gang do not all hold its row",
+    GANG_LEFT: "a gang has opened the bank",
+    GANG_ROW_BUS: "{late} ticks before its row bus falls free",
+    GANG_COLUMN_BUS: "{late} ticks before its column bus falls free",
 }
 
 
@@ -80,6 +89,8 @@ def in_words(
 def _command(device: Device, arrays: Sequence[NDArray[Any]], k: int) -> str:
     command, bank = int(arrays[2][k]), int(arrays[3][k])
     where = f"rank {bank // device.span(RANK)}" if command in (PREA, REF) else f"bank {bank}"
+    if command in SENT_AS:
+        where = "banks " + ", ".join(map(str, device.together_with(bank)))
     return f"{COMMANDS[command]} {where}"
 
 
@@ -109,11 +120,16 @@ def _meets(
     _, channel, command, bank, _ = arrays
     if channel[earlier] != channel[k] or command[earlier] != row[1]:
         return False
-    first, second, level = int(bank[earlier]), int(bank[k]), int(row[3])
+    level = int(row[3])
+    firsts, seconds = (
+        device.together_with(int(bank[i])) if command[i] in SENT_AS else (int(bank[i]),)
+        for i in (earlier, k)
+    )
     if row[4]:
-        same_rank = device.unit(RANK, first) == device.unit(RANK, second)
-        return same_rank and device.unit(level, first) != device.unit(level, second)
-    return device.unit(level, first) == device.unit(level, second)
+        same_rank = device.unit(RANK, firsts[0]) == device.unit(RANK, seconds[0])
+        return same_rank and device.unit(level, firsts[0]) != device.unit(level, seconds[0])
+    met = {device.unit(level, b) for b in firsts} & {device.unit(level, b) for b in seconds}
+    return bool(met)
 
 
 def _refresh(device: Device, facts: Facts, found: Found, i: int, single: int) -> str:
