@@ -12,6 +12,7 @@ import msgspec
 from ..base import BadInput, Spec
 from ..base.spec import load
 from .chapters.comparisons import Held, held
+from .chapters.crossover import Crossover, crossover
 from .chapters.estimates import Machines, Roof, machines, roof
 from .chapters.fpga import Designs, designs
 from .chapters.kernels import Executed, executed
@@ -30,6 +31,7 @@ AnyChapter = (
     | Lanes
     | Homes
     | Shared
+    | Crossover
     | Designs
     | Executed
     | Replayed
@@ -44,6 +46,7 @@ CHAPTERS: dict[type, Callable[..., Section]] = {
     Lanes: lanes,
     Homes: homes,
     Shared: shared,
+    Crossover: crossover,
     Designs: designs,
     Executed: executed,
     Replayed: replayed,
