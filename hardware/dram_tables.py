@@ -90,6 +90,8 @@ def dram_tables(config: DramConfig, gang: Gang | None = None) -> DramTables:
 
 Key = tuple[int, int, int, int, int]
 """level, before, after, window, others."""
+Found = tuple[Key, int, str]
+"""A rule, its ticks and its name."""
 
 
 def _rules(config: DramConfig, gang: Gang | None) -> dict[Key, tuple[int, str]]:
@@ -107,7 +109,7 @@ def _rules(config: DramConfig, gang: Gang | None) -> dict[Key, tuple[int, str]]:
     return rules
 
 
-def _timing_rules(config: DramConfig) -> list[tuple[Key, int, str]]:
+def _timing_rules(config: DramConfig) -> list[Found]:
     timing, standard = config.timing, config.timing.standard
     sizes = (config.channels, *config.sizes)
     found = []
@@ -136,7 +138,7 @@ def _pairs(rule: Rule) -> list[tuple[str, str]]:
     return [(before, after) for before in rule.before for after in rule.after]
 
 
-def _bus_rules(config: DramConfig) -> list[tuple[Key, int, str]]:
+def _bus_rules(config: DramConfig) -> list[Found]:
     """A command longer than a tick keeps its bus from every other. The core sends one each tick.
 
     Where both start with a clock cycle and the first is no longer than one, there is none.
@@ -147,7 +149,7 @@ def _bus_rules(config: DramConfig) -> list[tuple[Key, int, str]]:
     return [rule for bus in buses for rule in _apart(config, "channel", bus)]
 
 
-def _apart(config: DramConfig, level: str, bus: tuple[str, ...]) -> list[tuple[Key, int, str]]:
+def _apart(config: DramConfig, level: str, bus: tuple[str, ...]) -> list[Found]:
     """What the commands of one bus ask of each other, in one unit of the level."""
     standard = config.timing.standard
     return [
@@ -159,13 +161,15 @@ def _apart(config: DramConfig, level: str, bus: tuple[str, ...]) -> list[tuple[K
     ]
 
 
-def _gang_rules(
-    config: DramConfig, gang: Gang, host: list[tuple[Key, int, str]]
-) -> list[tuple[Key, int, str]]:
+def _gang_rules(config: DramConfig, gang: Gang, host: list[Found]) -> list[Found]:
     """What holds for gang commands: at each bank what holds for ACT, RD and PRE of it, and beside
     commands to all banks. tRRD, tFAW, tPPD and tRREFD, which keep banks apart, do not.
     """
     gang.count_in(config)
+    return [*_at_each_bank(host), *_gang_reads(config, gang), *_gang_buses(config, gang)]
+
+
+def _at_each_bank(host: list[Found]) -> list[Found]:
     found = [
         ((level, one, other, window, others), ticks, name)
         for (level, before, after, window, others), ticks, name in host
@@ -174,15 +178,27 @@ def _gang_rules(
         for other in _with_gangs(after)
         if (one, other) != (before, after)
     ]
-    ticks, reads = config.timing.standard.ticks_per_cycle, COMMANDS.index("RDG")
-    apart = ticks * gang.read_cycles_of(config)
-    found.append(((LEVELS.index("rank"), reads, reads, 1, 0), apart, gang.read_cycles))
+    # A row may be given up before all its banks are open, one of them still being refreshed.
+    refresh, close = COMMANDS.index("REFP"), COMMANDS.index("PREG")
+    return found + [
+        ((BANK, refresh, close, 1, 0), ticks, name)
+        for (level, before, after, *_), ticks, name in host
+        if (level, before, after) == (BANK, refresh, COMMANDS.index("ACT"))
+    ]
+
+
+def _gang_reads(config: DramConfig, gang: Gang) -> list[Found]:
+    """From one to the next, and to the host's on the data path of a bank group."""
+    per, read = config.timing.standard.ticks_per_cycle, COMMANDS.index("RDG")
+    rank, group = LEVELS.index("rank"), LEVELS.index("bank_group")
+    found = [((rank, read, read, 1, 0), per * gang.read_cycles_of(config), gang.read_cycles)]
     if gang.shares_group:
-        key, apart = LEVELS.index("bank_group"), ticks * config.timing["tCCDL"]
-        for command in map(COMMANDS.index, COLUMN_COMMANDS):
-            for pair in ((command, reads), (reads, command)):
-                found.append(((key, *pair, 1, 0), apart, "tCCDL"))
-    return found + _gang_buses(config, gang)
+        found += [
+            ((group, *pair, 1, 0), per * config.timing["tCCDL"], "tCCDL")
+            for command in map(COMMANDS.index, COLUMN_COMMANDS)
+            for pair in ((command, read), (read, command))
+        ]
+    return found
 
 
 def _with_gangs(command: int) -> list[int]:
@@ -191,7 +207,7 @@ def _with_gangs(command: int) -> list[int]:
     return [command, *(COMMANDS.index(g) for g, one in AS_ONE_BANK.items() if one == name)]
 
 
-def _gang_buses(config: DramConfig, gang: Gang) -> list[tuple[Key, int, str]]:
+def _gang_buses(config: DramConfig, gang: Gang) -> list[Found]:
     """Of a pseudo channel's own buses, or of the channel's with the host's commands on them."""
     shared = config.timing.standard.shared_bus
     rows, reads = ("ACTG", "PREG"), ("RDG",)

@@ -66,8 +66,8 @@ class Facts(NamedTuple):
     first of a level. stacks, span, sets: stack ids, banks, sets refreshed together, of a rank.
     hold, bus, falls [12]: ticks on the command bus, which bus, may start on a falling edge. data
     [12]: from a command to its first data. burst, switch: ticks of a burst, between ranks.
-    own_data: a data bus for each unit of rank level. pairs: rules before the single ones. refresh: the
-    level whose units are refreshed, or -1; interval: tREFI; late: ticks that refreshes may be
+    own_data: a data bus for each unit of rank level. pairs: rules before the single ones. refresh:
+    the level whose units are refreshed, or -1; interval: tREFI; late: ticks that refreshes may be
     behind. members [banks, of a gang]: the banks of each bank's gang; own_bus: whether gang
     commands have buses of their own."""
 

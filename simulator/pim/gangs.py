@@ -54,8 +54,11 @@ def host_stream(
     groups = gang.stack_ids * gang.bank_groups
     turn = one.reshape(groups, gang.banks).T.ravel()  # another group each time
     shape = (passes, gang.banks, part.columns, groups, config.channels, ranks)
-    number, bank, column, group, channel, rank = np.indices(shape).reshape(len(shape), -1)
-    flat = turn[bank * groups + group] + rank * (config.banks // config.rank_count)
-    row = part.rows - 1 - number % part.rows
+    number, bank, column, group, channel, rank = (
+        axis.ravel().astype(np.int32) for axis in np.indices(shape)
+    )
+    first = rank * (config.banks // config.rank_count)
+    flat = (turn[bank * groups + group] + first).astype(np.int32)
+    row = (part.rows - 1 - number % part.rows).astype(np.int32)
     address_map = AddressMap.parse(config.address_map, config)
     return Requests.of(address_map.encode(Coordinates(channel, flat, row, column)))
