@@ -166,11 +166,16 @@ def _gang_rules(config: DramConfig, gang: Gang, host: list[Found]) -> list[Found
     commands to all banks. tRRD, tFAW, tPPD and tRREFD, which keep banks apart, do not.
     """
     gang.count_in(config)
-    return [*_at_each_bank(host), *_gang_reads(config, gang), *_gang_buses(config, gang)]
+    return [
+        *_at_each_bank(host),
+        *_given_up(config),
+        *_gang_reads(config, gang),
+        *_gang_buses(config, gang),
+    ]
 
 
 def _at_each_bank(host: list[Found]) -> list[Found]:
-    found = [
+    return [
         ((level, one, other, window, others), ticks, name)
         for (level, before, after, window, others), ticks, name in host
         if name != "bus" and window == 1 and (level == BANK or {before, after} & WHOLE)
@@ -178,13 +183,16 @@ def _at_each_bank(host: list[Found]) -> list[Found]:
         for other in _with_gangs(after)
         if (one, other) != (before, after)
     ]
-    # A row may be given up before all its banks are open, one of them still being refreshed.
-    refresh, close = COMMANDS.index("REFP"), COMMANDS.index("PREG")
-    return found + [
-        ((BANK, refresh, close, 1, 0), ticks, name)
-        for (level, before, after, *_), ticks, name in host
-        if (level, before, after) == (BANK, refresh, COMMANDS.index("ACT"))
-    ]
+
+
+def _given_up(config: DramConfig) -> list[Found]:
+    """A row may be closed before all its banks are open, one of them being refreshed still."""
+    timing, standard = config.timing, config.timing.standard
+    if standard.refresh_together is None:
+        return []
+    ticks = timing["tRFCpb"] * standard.ticks_per_cycle
+    ticks += standard.bus_ticks("REFP") - standard.bus_ticks("PREG")
+    return [((BANK, COMMANDS.index("REFP"), COMMANDS.index("PREG"), 1, 0), ticks, "tRFCpb")]
 
 
 def _gang_reads(config: DramConfig, gang: Gang) -> list[Found]:
