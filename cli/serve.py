@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from ..base import BadInput
-from ..base.units import show as human
 from . import question as q
 from . import show
 
 if TYPE_CHECKING:
     from ..hardware import System
-    from ..simulator.serving import Metrics, Served
-    from ..workload import Parallel, Requests
+    from ..simulator.serving import Served
+    from ..workload import MoEModel, Parallel, Requests
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,39 +28,43 @@ def group() -> None:
     """Keeps `run` a word of the command, though it stands alone."""
 
 
+Batch = Annotated[str, typer.Option(help="Most requests in flight; several by commas.")]
+Spread = Annotated[
+    float, typer.Option(help="Standard deviation of both lengths over their means; Gaussian.")
+]
+Rate = Annotated[
+    float | None, typer.Option(help="Poisson arrivals a second; without it the batch is kept full.")
+]
+Trace = Annotated[
+    Path | None,
+    typer.Option(help="Recorded requests instead: arrival_s, prompt_tokens, output_tokens."),
+]
+Tp = Annotated[int | None, typer.Option("--tp", help="As elsewhere; by default all of a node.")]
+Plot = Annotated[Path | None, typer.Option(help="Draw the run, of one batch: .png or .svg.")]
+
+
 @app.command()
 def run(
     model: q.Model,
     on: q.On,
-    batch: Annotated[str, typer.Option(help="Most requests in flight; several by commas.")] = "64",
+    batch: Batch = "64",
     prompt: Annotated[float, typer.Option(help="Mean tokens of a prompt.")] = 1024,
     output: Annotated[float, typer.Option(help="Mean tokens that a request makes.")] = 1024,
-    spread: Annotated[
-        float, typer.Option(help="Standard deviation of both lengths over their means; Gaussian.")
-    ] = 0.2,
+    spread: Spread = 0.2,
     requests: Annotated[int, typer.Option(help="How many are served.")] = 1000,
-    rate: Annotated[
-        float | None,
-        typer.Option(help="Poisson arrivals a second; without it the batch is kept full."),
-    ] = None,
-    trace: Annotated[
-        Path | None,
-        typer.Option(help="Recorded requests instead: arrival_s, prompt_tokens, output_tokens."),
-    ] = None,
+    rate: Rate = None,
+    trace: Trace = None,
     scheduler: Annotated[str, typer.Option(help="continuous or chunked.")] = "continuous",
     budget: Annotated[int, typer.Option(help="Tokens of a stage, if chunked.")] = 512,
-    tp: Annotated[
-        int | None, typer.Option("--tp", help="As elsewhere; by default all of a node.")
-    ] = None,
+    tp: Tp = None,
     dp: q.Dp = None,
     ep: q.Ep = 1,
     pp: q.Pp = 1,
     weights: q.Weights = None,
-    detail: Annotated[str, typer.Option(help="How a stage is priced: bound or tile.")] = "bound",
+    detail: Annotated[str, typer.Option(help="Of a stage: bound, tile or cycle.")] = "bound",
+    units: q.Units = "",
     seed: Annotated[int, typer.Option(min=0, help="Of drawn requests and the start.")] = 0,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw the run, of one batch: .png or .svg.")
-    ] = None,
+    plot: Plot = None,
     json: show.Json = False,
     out: show.Out = None,
 ) -> None:
@@ -75,43 +78,78 @@ def run(
 
     moesaic serve run mixtral-8x7b --on h100-4 --rate 8 --scheduler chunked --plot run.png
     """
-    from ..simulator.serving import metrics, serve
-    from ..simulator.serving.details import costs_of
-    from ..simulator.serving.estimated import cache_room
+    from . import serve_shown as shown
 
     found, system = q.model_of(model, weights), q.system_of(on)
-    split = _split(system, tp, dp, ep, pp)
+    split, batches = _split(system, tp, dp, ep, pp), _batches(batch, plot)
     asked, closed = _requests(requests, prompt, output, spread, rate, trace, seed)
-    costs = costs_of(detail, found, system, split)
-    batches = q.numbers(batch, "--batch")
-    if min(batches) < 1:
-        raise BadInput("must be at least 1", key="--batch", value=batch)
-    if plot is not None and len(batches) > 1:
-        raise BadInput("draws one batch", key="--plot", value=batch)
-    rows: list[dict[str, Any]] = []
-    for most in batches:
-        room = cache_room(found, system, split, asked, most)
-        served = serve(
-            asked,
-            costs,
-            most_requests=most,
-            kv_tokens=room,
-            scheduler=scheduler,
-            budget=budget,
-            closed=closed,
-            stationary=closed,
-            seed=seed,
-        )
-        rows.append(_plain(most, room, served, metrics(served), costs.evidence))
+    serving = _Serving(found, system, split, asked, closed, scheduler, budget, seed)
+    runs = serving.runs(batches, detail, units)
     title = f"{found.name} on {on}, tp {split.tp}, dp {split.dp}, ep {split.ep}, pp {split.pp}"
     if plot is not None:
-        _draw(plot, served, title)
+        shown.draw(plot, runs[0].served, title)
+    rows = [shown.plain(one) for one in runs]
     if out is not None:
         show.save_json(out, rows)
     if json:
         show.json(rows)
     else:
-        _print(f"{title}, {scheduler}{'' if rate is None else f', {rate:g} requests/s'}", rows)
+        paced = "" if rate is None else f", {rate:g} requests/s"
+        shown.print_runs(f"{title}, {scheduler}{paced}", rows)
+
+
+class Run(NamedTuple):
+    """One batch, the cache's room, and what became of the requests."""
+
+    batch: int
+    room: int
+    served: Served
+    evidence: str
+
+
+class _Serving(NamedTuple):
+    model: MoEModel
+    system: System
+    split: Parallel
+    requests: Requests
+    closed: bool
+    scheduler: str
+    budget: int
+    seed: int
+
+    def runs(self, batches: list[int], detail: str, units: str) -> list[Run]:
+        """The requests served under each batch, at one price list."""
+        from ..simulator.serving import serve
+        from ..simulator.serving.details import costs_of
+        from ..simulator.serving.estimated import cache_room
+
+        machine = self.model, self.system, self.split
+        costs = costs_of(detail, *machine, units=units, seed=self.seed)
+        runs = []
+        for most in batches:
+            room = cache_room(*machine, self.requests, most)
+            served = serve(
+                self.requests,
+                costs,
+                most_requests=most,
+                kv_tokens=room,
+                scheduler=self.scheduler,
+                budget=self.budget,
+                closed=self.closed,
+                stationary=self.closed,
+                seed=self.seed,
+            )
+            runs.append(Run(most, room, served, costs.evidence))
+        return runs
+
+
+def _batches(text: str, plot: Path | None) -> list[int]:
+    batches = q.numbers(text, "--batch")
+    if min(batches) < 1:
+        raise BadInput("must be at least 1", key="--batch", value=text)
+    if plot is not None and len(batches) > 1:
+        raise BadInput("draws one batch", key="--plot", value=text)
+    return batches
 
 
 def _split(system: System, tp: int | None, dp: int | None, ep: int, pp: int) -> Parallel:
@@ -149,58 +187,3 @@ def _requests(
         shape="gaussian",
     )
     return made, rate is None
-
-
-def _plain(batch: int, room: int, served: Served, found: Metrics, evidence: str) -> dict[str, Any]:
-    return {
-        "batch": batch,
-        "cache_tokens": room,
-        "tokens_per_s": found.tokens_per_s,
-        "requests_per_s": found.requests_per_s,
-        "ttft_s": found.ttft_s,
-        "tbt_s": found.tbt_s,
-        "e2e_s": found.e2e_s,
-        "queueing_s": found.queueing_s,
-        "batch_mean": found.batch,
-        "mixed_share": found.mixed_share,
-        "energy_j_per_token": found.energy_j_per_token,
-        "stages": served.stage_s.size,
-        "evidence": evidence,
-    }
-
-
-def _print(title: str, rows: list[dict[str, Any]]) -> None:
-    first = [
-        [
-            row["batch"],
-            human(row["tokens_per_s"], "token/s"),
-            f"{row['requests_per_s']:.2f}",
-            f"{row['batch_mean']:.1f}",
-            f"{row['mixed_share']:.0%}",
-            "-" if row["energy_j_per_token"] is None else human(row["energy_j_per_token"], "J"),
-            row["stages"],
-            row["evidence"],
-        ]
-        for row in rows
-    ]
-    columns = ["batch", "throughput", "requests/s", "in flight", "time in mixed stages"]
-    show.table(title, [*columns, "energy a token", "stages", "evidence"], first)
-    names = {"ttft_s": "T2FT", "tbt_s": "TBT", "e2e_s": "E2E", "queueing_s": "queueing"}
-    spreads = [
-        [row["batch"], name, *(human(getattr(row[key], p), "s") for p in _POINTS)]
-        for row in rows
-        for key, name in names.items()
-        if row[key] is not None
-    ]
-    show.table("", ["batch", "time", *_POINTS], spreads)
-
-
-_POINTS = ("mean", "p50", "p90", "p99")
-
-
-def _draw(path: Path, served: Served, title: str) -> None:
-    from ..sweeps.plots.serving import run_in_time
-    from ..sweeps.plots.style import save
-
-    save(run_in_time(served, title), path)
-    show.say(f"wrote {path}")

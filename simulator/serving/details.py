@@ -5,20 +5,50 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ...base import unknown
+from ...base import BadInput, unknown
 from ...hardware import System
 from ...workload import MoEModel, Parallel
+from ..step.rates import memory_rates
 from .costs import StageCosts
+from .cycle_costs import CycleCosts
 from .estimated import EstimatedCosts
 
-COSTS: dict[str, Callable[[MoEModel, System, Parallel], StageCosts]] = {
-    "bound": partial(EstimatedCosts, detail="bound"),
-    "tile": partial(EstimatedCosts, detail="tile"),
+
+def _cycle(
+    model: MoEModel, system: System, parallel: Parallel, *, units: str, seed: int
+) -> StageCosts:
+    return CycleCosts(model, system, parallel, memory_rates(system, model), units=units, seed=seed)
+
+
+def _estimated(
+    model: MoEModel, system: System, parallel: Parallel, *, units: str, seed: int, detail: str
+) -> StageCosts:
+    if units:
+        raise BadInput("goes with --detail cycle", key="--units", value=units)
+    return EstimatedCosts(model, system, parallel, detail=detail)
+
+
+COSTS: dict[str, Callable[..., StageCosts]] = {
+    "bound": partial(_estimated, detail="bound"),
+    "tile": partial(_estimated, detail="tile"),
+    "cycle": _cycle,
 }
+"""Called with model, system, parallel, and the words units and seed."""
 
 
-def costs_of(detail: str, model: MoEModel, system: System, parallel: Parallel) -> StageCosts:
-    """The costs of the model's stages on the machine, at that detail."""
+def costs_of(
+    detail: str,
+    model: MoEModel,
+    system: System,
+    parallel: Parallel,
+    *,
+    units: str = "",
+    seed: int = 0,
+) -> StageCosts:
+    """The costs of the model's stages on the machine, at that detail.
+
+    units: who works, and seed: of drawn routing, both at detail 'cycle'.
+    """
     if detail not in COSTS:
         raise unknown("detail of a stage", detail, COSTS, key="--detail")
-    return COSTS[detail](model, system, parallel)
+    return COSTS[detail](model, system, parallel, units=units, seed=seed)

@@ -55,7 +55,8 @@ def test_a_recorded_trace_brings_its_own_arrivals(capsys, tmp_path):
     [
         (["--batch", "0"], "--batch: must be at least 1"),
         (["--batch", "1,2", "--plot", "x.png"], "--plot: draws one batch"),
-        (["--detail", "cycles"], "--detail: no detail"),
+        (["--detail", "cycles"], "did you mean cycle"),
+        (["--units", "rule"], "--units: goes with --detail cycle"),
         (["--scheduler", "chunk"], "did you mean chunked"),
         (["--trace", "x.csv", "--rate", "3"], "--trace: goes without --rate"),
         (["--prompt", "0"], "prompt_mean: must lie between"),
