@@ -33,7 +33,7 @@ def region_maps(found: Sequence[Crossing]) -> Figure:
         for one, panel in zip(found, axes[0], strict=True):
             _panel(panel, one)
         axes[0][0].set_ylabel("experts of the layer, parameters and top-k fixed")
-        _legend(made)
+        _legend(made, len(found))
     return made
 
 
@@ -123,7 +123,8 @@ def _ticks(axes: Axes, one: Crossing) -> None:
     )
 
 
-def _legend(made: Figure) -> None:
+def _legend(made: Figure, panels: int) -> None:
+    """Below the panels, in as many columns as they are wide."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -132,4 +133,4 @@ def _legend(made: Figure) -> None:
         Line2D([], [], color=INK, lw=0.8, label=f"gain of {BOTH} over it"),
         Line2D([], [], color=INK, lw=2.2, label=f"left of it Bank-PIM beats {BOTH}"),
     ]
-    made.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    made.legend(handles=handles, loc="outside lower center", ncols={1: 2, 2: 3}.get(panels, 5))
