@@ -108,6 +108,7 @@ class DramSpec:
         gang_columns: int = 0,
         gang_broadcast: bool = True,
         gang_own_bus: bool = True,
+        gang_shares_group: bool = False,
     ) -> None: ...
 
 class DramPolicy:

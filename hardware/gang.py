@@ -13,8 +13,8 @@ class Gang(Spec, frozen=True, kw_only=True):
     read_cycles: from one gang read to the next in a pseudo channel, timing names and whole numbers
     joined by + and -. broadcast: one ACTG opens all banks, exempt from tRRD and tFAW; else ACT by
     ACT under both. own_bus: gang commands have paths of their own; else they share the row and the
-    column bus of the channel. shares_group: a gang's reads take the data path of their bank groups,
-    so that the host's reads and writes there keep tCCDL from them.
+    column bus of the channel. shares_group: a gang's reads take the data path of their bank groups:
+    the host's reads and writes there keep tCCDL from them and wait for the end of a row.
     """
 
     stack_ids: Count = 1

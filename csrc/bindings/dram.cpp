@@ -29,7 +29,8 @@ Spec make_spec(const std::array<int, 4>& sizes, int ticks_per_cycle, bool shared
                const std::array<bool, COMMANDS>& rising, const Ints& rules, Tick read_ticks,
                Tick write_ticks, Tick refresh_ticks, Tick refresh_bank_ticks,
                int refresh_together, const std::optional<std::array<int, 3>>& gang,
-               int gang_columns, bool gang_broadcast, bool gang_own_bus) {
+               int gang_columns, bool gang_broadcast, bool gang_own_bus,
+               bool gang_shares_group) {
   Spec spec;
   std::int64_t banks = 1;
   for (const int size : sizes) {
@@ -79,7 +80,7 @@ Spec make_spec(const std::array<int, 4>& sizes, int ticks_per_cycle, bool shared
            "a gang spans a power of two of each level, at most all");
   }
   demand(gang_columns > 0 && gang_columns < (1 << 20), "a row has 1..2^20 columns");
-  spec.place_gangs(*gang);
+  spec.place_gangs(*gang, gang_shares_group);
   spec.gangs.columns = gang_columns;
   spec.gangs.broadcast = gang_broadcast;
   spec.gangs.own_bus = gang_own_bus;
@@ -248,7 +249,8 @@ void open_dram(py::module_& m) {
            py::arg("shared_bus"), py::arg("rising"), py::arg("rules"), py::arg("read_ticks"),
            py::arg("write_ticks"), py::arg("refresh_ticks"), py::arg("refresh_bank_ticks"),
            py::arg("refresh_together"), py::arg("gang") = py::none(), py::arg("gang_columns") = 0,
-           py::arg("gang_broadcast") = true, py::arg("gang_own_bus") = true);
+           py::arg("gang_broadcast") = true, py::arg("gang_own_bus") = true,
+           py::arg("gang_shares_group") = false);
   py::class_<Policy>(m, "DramPolicy")
       .def(py::init(&make_policy), py::kw_only(), py::arg("scheduler"), py::arg("row_policy"),
            py::arg("refresh"), py::arg("queue_per_rank"), py::arg("capacity"),

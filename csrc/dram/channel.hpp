@@ -108,6 +108,7 @@ class Channel {
 
   // gangs.cpp
   const BankSet& banks_of(int unit, int gang) const;
+  const BankSet& shut_by(int unit, int gang) const;
   bool all_read(const Unit::Held& held) const;
   bool has_guests(int unit, int gang) const;
   bool invited(int bank, int entry) const;

@@ -13,6 +13,10 @@ const BankSet& Channel::banks_of(int unit, int gang) const {
   return spec_->gangs.banks[unit * spec_->gangs.in_rank + gang];
 }
 
+const BankSet& Channel::shut_by(int unit, int gang) const {
+  return spec_->gangs.shuts[unit * spec_->gangs.in_rank + gang];
+}
+
 bool Channel::all_read(const Unit::Held& held) const {
   return held.columns == spec_->gangs.columns;
 }
@@ -21,7 +25,7 @@ bool Channel::all_read(const Unit::Held& held) const {
 // last one was closed, those of the kind that their queue now serves.
 bool Channel::has_guests(int unit, int gang) const {
   bool found = false;
-  banks_of(unit, gang).each([&](int b) {
+  shut_by(unit, gang).each([&](int b) {
     const int first = queues_.first_of(b, draining_[queues_.queue_of(b)]);
     found |= first != NONE && queues_[first].order < units_[unit].guests[gang];
   });
@@ -63,12 +67,12 @@ void Channel::shut() {
   for (int u = 0; u < static_cast<int>(units_.size()); ++u) {
     const Unit& unit = units_[u];
     for (const Unit::Held& held : unit.hand) {
-      gang_held_ = gang_held_.either(banks_of(u, held.gang));
+      gang_held_ = gang_held_.either(shut_by(u, held.gang));
       gang_open_ = gang_open_.either(held.open);
     }
     if (unit.wanted == NONE) continue;
-    wanted_ = wanted_.either(banks_of(u, unit.wanted));
-    banks_of(u, unit.wanted).each([&](int b) { guests_before_[b] = unit.guests[unit.wanted]; });
+    wanted_ = wanted_.either(shut_by(u, unit.wanted));
+    shut_by(u, unit.wanted).each([&](int b) { guests_before_[b] = unit.guests[unit.wanted]; });
   }
   shut_ = held_.either(gang_held_);
   file_all();

@@ -78,6 +78,7 @@ class PlainChannel {
   void access(Line& line, Line::iterator w, Tick t);
   // plain_gangs.cpp
   std::vector<int> banks_of(int unit, int gang) const;
+  std::vector<int> shut_by(int unit, int gang) const;
   bool gang_holds(int bank) const;
   bool gang_open(int bank) const;
   bool refresh_waits(const std::vector<int>& banks) const;

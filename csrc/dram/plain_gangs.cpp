@@ -9,10 +9,16 @@ std::vector<int> PlainChannel::banks_of(int unit, int gang) const {
   return banks;
 }
 
+std::vector<int> PlainChannel::shut_by(int unit, int gang) const {
+  std::vector<int> banks;
+  spec_->gangs.shuts[unit * spec_->gangs.in_rank + gang].each([&](int b) { banks.push_back(b); });
+  return banks;
+}
+
 bool PlainChannel::gang_holds(int bank) const {
   const Reader& reader = readers_.at(spec_->rank_of(bank));
   for (const Row& row : reader.hand)
-    for (int b : banks_of(spec_->rank_of(bank), row.gang))
+    for (int b : shut_by(spec_->rank_of(bank), row.gang))
       if (b == bank) return true;
   return false;
 }
@@ -41,7 +47,7 @@ bool PlainChannel::invited(const Waiting& w) const {
   if (gang_holds(bank)) return false;
   const Reader& reader = readers_[rank];
   if (reader.wanted < 0) return true;
-  for (int b : banks_of(rank, reader.wanted))
+  for (int b : shut_by(rank, reader.wanted))
     if (b == bank) return w.order < reader.guests[reader.wanted];
   return true;
 }
@@ -59,7 +65,7 @@ void PlainChannel::take_rows() {
         in_hand |= held.gang == gang;
       }
       if (unread == MOST_OPEN || in_hand) break;
-      for (int b : banks_of(u, gang)) {
+      for (int b : shut_by(u, gang)) {
         const Queue& queue = queue_with(b);
         for (const Waiting& w : queue.line[queue.draining])
           guests |= w.request.bank == b && w.order < reader.guests[gang];

@@ -33,6 +33,7 @@ struct Rule {
 struct Gangs {
   int in_rank = 0;             // 0: there are none
   std::vector<BankSet> banks;  // of each, rank by rank
+  std::vector<BankSet> shuts;  // for the host while a row of it is in hand: those, or their groups
   int columns = 0;             // of a row, each read once
   bool broadcast = false;      // one ACTG opens a row, else an ACT for each bank
   bool own_bus = false;        // gang commands keep off the buses of the channel
@@ -67,8 +68,9 @@ struct Spec {
     }
   }
 
-  // size: stack ids, bank groups of each, banks of each group that a gang spans.
-  void place_gangs(const std::array<int, 3>& size) {
+  // size: stack ids, bank groups of each, banks of each group that a gang spans; shares_group: its
+  // data take the path of their bank groups.
+  void place_gangs(const std::array<int, 3>& size, bool shares_group) {
     const std::array<int, 3> nodes_of{STACK, GROUP, BANK};
     std::array<int, 3> count;  // of gangs along each level
     gangs.in_rank = 1;
@@ -84,6 +86,15 @@ struct Spec {
         gang = gang * count[i] + node % (count[i] * size[i]) / size[i];
       }
       gangs.banks[gang].put(b, true);
+    }
+    gangs.shuts = gangs.banks;
+    for (BankSet& shut : gangs.shuts) {
+      const BankSet own = shut;
+      if (!shares_group) break;
+      own.each([&](int b) {
+        const int first = b & ~(banks[GROUP] - 1);
+        for (int i = 0; i < banks[GROUP]; ++i) shut.put(first + i, true);
+      });
     }
   }
 

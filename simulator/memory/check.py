@@ -261,7 +261,7 @@ def _columns(device: Device, *given: ArrayLike) -> tuple[NDArray[Any], ...]:
     opened = np.isin(columns[2], (ACT, ACTG)) & (columns[4] < 0)
     if opened.any():
         raise BadInput(
-            "an ACT or ACTG names the row that it opens",
+            "an ACT names the row that it opens",
             key=f"row[{int(np.argmax(opened))}]",
             value=-1,
         )

@@ -283,6 +283,7 @@ def _gang_of(tables: DramTables) -> dict[str, Any]:
         "gang_columns": tables.columns,
         "gang_broadcast": gang.broadcast,
         "gang_own_bus": gang.own_bus,
+        "gang_shares_group": gang.shares_group,
     }
 
 
