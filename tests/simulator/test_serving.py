@@ -67,7 +67,7 @@ def same(one, two):
 LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 20)), min_size=1, max_size=25)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(
     lengths=LENGTHS,
     gaps=st.lists(st.sampled_from([0.0, 0.003, 0.05, 2.0]), min_size=25, max_size=25),
@@ -187,6 +187,20 @@ def test_an_overloaded_server_queues_without_bound_and_an_idle_one_not_at_all():
     idle, busy = waits(0.05), waits(1000)
     assert idle.max() < 0.02
     assert busy[-20:].mean() > 10 * busy[:20].mean()
+
+
+def test_one_place_and_equal_requests_wait_as_queueing_theory_says():
+    stage = Linear().mixed(0, 0, ((50, 0),)).seconds[0]
+    busy = 0.7
+    asked = drawn(
+        20_000, prompt_mean=50, output_mean=1, spread=0, rate_per_s=busy / stage, seed=0,
+        shape="gaussian",
+    )  # fmt: skip
+    served = serve(asked, Linear(), most_requests=1)
+    # M/D/1 (Pollaczek-Khinchine): the mean wait is busy / (2 (1 - busy)) services.
+    assert metrics(served).queueing_s.mean == pytest.approx(
+        stage * busy / (2 * (1 - busy)), rel=0.05
+    )
 
 
 def test_gaps_and_moments_are_weighted_as_they_happen():
