@@ -37,11 +37,12 @@ def meet(
     where: str = "other",
     *,
     pseudo_channels: int | None = None,
+    spaces: int = 2,
     controller: Controller | None = None,
     energy_j_per_byte: float | None = None,
 ) -> Meeting:
-    """Both streams on a memory of one channel. The units read two gangs in turn (one, where there
-    is no other), the host whole rows of a third or of the first.
+    """Both streams on a memory of one channel. The units read `spaces` gangs in turn (fewer, where
+    there are not so many), the host whole rows of the next or of the first.
 
     Raises BadInput where no gang is left for the host.
     """
@@ -52,7 +53,7 @@ def meet(
         raise BadInput(
             "has one gang in each pseudo channel; the host finds no other banks", key=config.name
         )
-    spaces = min(2, count if where == "same" else count - 1)
+    spaces = min(spaces, count if where == "same" else count - 1)
     program = msgspec.structs.replace(
         long_program(config, gang, spaces, ranks), energy_j_per_byte=energy_j_per_byte
     )
