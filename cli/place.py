@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..base import BadInput
-from . import show
+from . import place_split, show
 from .placed import finish, held_against, seconds_of, sizes, text, title, told_by
 from .placing import (
     Batch,
@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from ..placement.formats import Format
 
 app = typer.Typer(
-    no_args_is_help=True, help="Where experts live: solve, check, compare, rebalance."
+    no_args_is_help=True, help="Where experts live: solve, check, compare, rebalance, split."
 )
+app.command("split")(place_split.uneven)
 
 
 @app.command()
