@@ -22,6 +22,8 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "estimate": Command("estimate", "time of a step, its limiter, and why"),
     "simulate": Command("simulate", "a step in time on every device: a timeline for Perfetto"),
+    "serve": Command("serve", "requests served in time: throughput, waits, energy"),
+    "pim": Command("pim", "units in memory: bandwidth of bank gangs, crossover with the GPU"),
     "fpga": Command("fpga", "published FPGA accelerators: list, estimate"),
     "place": Command("place", "where experts live: solve, check, compare"),
     "kernel": Command(
@@ -30,7 +32,7 @@ COMMANDS: dict[str, Command] = {
     "tune": Command("tune", "kernels tuned by few measurements: run, replay, tiles, survey, fit"),
     "compare": Command("compare", "predictions held against measurements, signed errors"),
     "calibrate": Command("calibrate", "constants of the tile model from measurements"),
-    "reproduce": Command("reproduce", "published claims beside ours: moetuner, exflow, llep"),
+    "reproduce": Command("reproduce", "published claims beside ours: duplex, moetuner, ..."),
     "run": Command("run", "a whole study: STUDY.toml in, report out"),
     "model": Command("model", "MoE models: list, show"),
     "hardware": Command("hardware", "machines: list, show, check"),

@@ -31,14 +31,10 @@ def estimate(
     dp: q.Dp = None,
     ep: q.Ep = 1,
     pp: q.Pp = 1,
-    detail: Annotated[
-        str, typer.Option(help="How closely to look: bound, tile or cycle.")
-    ] = "bound",
-    kernels: Annotated[
-        str, typer.Option(help="Whose kernels run, at detail tile: trtllm, sglang or vllm.")
-    ] = "",
+    detail: q.Detail = "bound",
+    kernels: q.Kernels = "",
     units: q.Units = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of drawn routing, at detail cycle.")] = 0,
+    seed: q.Seed = 0,
     weights: q.Weights = None,
     memory_map: q.MemoryMap = None,
     memory_queue: q.MemoryQueue = None,
@@ -54,15 +50,14 @@ def estimate(
 
     moesaic estimate mixtral-8x7b --on dgx-h100 --tp 2 --batch 1,16 --memory-map line-hashed
 
-    moesaic estimate deepseek-v3 --on dgx-b200 --ep 8 --batch 64 --context 4096 --detail tile --why
+    moesaic estimate mixtral-8x7b --on duplex-4 --batch 32,64 --context 2048 --detail cycle --why
     """
     from ..simulator import estimate as ask
     from ..workload import make_step
 
-    found, system, split = q.model_of(model, weights), q.system_of(on), q.split_of(tp, dp, ep, pp)
-    if detail == "cycle" and (tp, dp, ep, pp) == (1, None, 1, 1) and len(system.devices) > 1:
-        split = q.whole_machine(system)
-        show.say(f"on the whole machine: --tp {split.tp} --dp {split.dp} --ep {split.ep}")
+    found, system = q.model_of(model, weights), q.system_of(on)
+    degrees = tp, dp, ep, pp
+    split = q.split_on(system, *degrees) if detail == "cycle" else q.split_of(*degrees)
     efficiency = _efficiency(found, system, memory_map, memory_queue)
     prefill = prefill or (found.image_tokens or 0) * (batch == "0")
 

@@ -30,6 +30,11 @@ Prefill = Annotated[int, typer.Option(help="Prompt tokens computed in the step."
 IgnoreCapacity = Annotated[
     bool, typer.Option("--ignore-capacity", help="Estimate even what does not fit in memory.")
 ]
+Detail = Annotated[str, typer.Option(help="How closely to look: bound, tile or cycle.")]
+Kernels = Annotated[
+    str, typer.Option(help="Whose kernels run, at detail tile: trtllm, sglang or vllm.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of drawn routing, at detail cycle.")]
 Units = Annotated[
     str,
     typer.Option(
@@ -73,15 +78,6 @@ def model_of(name: str, weights: str | None) -> MoEModel:
     return with_weights(model(name), weights)
 
 
-def whole_machine(system: System) -> Parallel:
-    """Tensor parallelism inside a node, experts split too, and a replica of attention a node."""
-    from ..workload import Parallel
-
-    node = system.tiers[0].size if system.tiers else len(system.devices)
-    nodes = len(system.devices) // node
-    return Parallel(tp=node, dp=nodes, ep=nodes)
-
-
 def split_of(tp: int, dp: int | None, ep: int, pp: int) -> Parallel:
     """The degrees, checked. Experts spread over more devices than a replica has are the rule of
     data-parallel attention, so dp follows from ep where it is not given."""
@@ -104,3 +100,16 @@ def system_of(name: str) -> System:
     from ..hardware.load import system
 
     return system(Path(name) if name.endswith(".toml") else name)
+
+
+def split_on(system: System, tp: int, dp: int | None, ep: int, pp: int) -> Parallel:
+    """The degrees asked for; where none is, the whole machine: tensor parallelism inside a node,
+    experts split there too, and a replica of the attention on each node."""
+    from . import show
+
+    node = system.tiers[0].size if system.tiers else 1
+    if (tp, dp, ep, pp) == (1, None, 1, 1) and len(system.devices) > 1:
+        tp = node
+        dp = ep = len(system.devices) // node
+        show.say(f"on the whole machine: --tp {tp} --dp {dp} --ep {ep}")
+    return split_of(tp, dp, ep, pp)

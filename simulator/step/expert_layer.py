@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...roofline.shapes import Routed
+from ...workload import MoEModel
 from ...workload.drawn import drawn_loads
 from .coprocess import one_unit
 from .expert_time import TimeCurve
@@ -64,6 +65,21 @@ class ExpertLayer(msgspec.Struct, frozen=True, kw_only=True):
             share=policy.share,
             rank=shape.rank,
             each=shape.each,
+            beside=pair.rates.beside if policy.together else 1.0,
+        )
+
+    @classmethod
+    def of_model(
+        cls, model: MoEModel, pair: Pair, policy: Policy, *, expert_tp: int = 1
+    ) -> ExpertLayer:
+        """All experts of the model's first MoE layer on one device, or its share of each."""
+        xpu, pim = pair.weights()
+        return cls(
+            xpu=TimeCurve.of(model, xpu, expert_tp=expert_tp),
+            pim=None if pim is None else TimeCurve.of(model, pim, expert_tp=expert_tp),
+            share=policy.share,
+            rank=np.zeros(model.experts.count, np.int64),
+            each=expert_tp,
             beside=pair.rates.beside if policy.together else 1.0,
         )
 

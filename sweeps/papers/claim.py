@@ -24,7 +24,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     unit: '%' (a share), 'x' (times), or a word. neutral: the value that means no effect. ours: None
     where the program does not model it; reason says why. fitted: ours has a parameter that was
     fitted to this very number, so that it describes and does not predict. assumptions: what the
-    paper leaves open and we chose.
+    paper leaves open and we chose; span: the least and the most that other choices give. roofline:
+    what peak bandwidths and peak arithmetic alone would give.
     """
 
     paper: str
@@ -34,6 +35,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     ours: float | None
     neutral: float = 0.0
     fitted: bool = False
+    span: tuple[float, float] | None = None
+    roofline: float | None = None
     assumptions: tuple[str, ...] = ()
     reason: str = ""
     published_evidence: Evidence = "measured-published"
@@ -69,12 +72,28 @@ def shown(value: float | None, unit: str) -> str:
 
 
 def table(claims: Sequence[Claim]) -> Table:
-    """A row a claim."""
+    """A row a claim; with columns for spans and rooflines where a claim has some."""
+    more = {
+        "under other readings": [_span(claim) for claim in claims],
+        "plain roofline": [shown(claim.roofline, claim.unit) for claim in claims],
+    }
+    more = {name: cells for name, cells in more.items() if any(cell != "-" for cell in cells)}
+    rows = [_row(claim) for claim in claims]
     return Table(
-        columns=("paper", "metric", "published", "ours", "error", "status", "why it differs"),
-        rows=tuple(_row(claim) for claim in claims),
+        columns=("paper", "metric", "published", "ours", *more, *LAST),
+        rows=tuple(
+            (*row[:4], *(cells[i] for cells in more.values()), *row[4:])
+            for i, row in enumerate(rows)
+        ),
         note=NOTE,
     )
+
+
+LAST = ("error", "status", "why it differs")
+
+
+def _span(claim: Claim) -> str:
+    return "-" if claim.span is None else " to ".join(shown(end, claim.unit) for end in claim.span)
 
 
 def _row(claim: Claim) -> tuple[str, ...]:

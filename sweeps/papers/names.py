@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ...base import unknown
 from .claim import claims_section
+from .duplex import duplex
 from .exflow import exflow
 from .llep import llep
 from .moetuner import moetuner
@@ -15,6 +16,7 @@ PAPERS: dict[str, Callable[[Question], Reproduced]] = {
     "moetuner": moetuner,
     "exflow": exflow,
     "llep": llep,
+    "duplex": duplex,
 }
 """A further paper is a file of this folder with such a callable, and its line here."""
 

@@ -7,14 +7,9 @@ import sys
 
 import pytest
 
-from moesaic.cli.app import COMMANDS, Command, main
+from moesaic.cli.app import main
 
 RUN = ["serve", "run", "olmoe-1b-7b", "--on", "duplex", "--prompt", "64", "--output", "40"]
-
-
-@pytest.fixture(autouse=True)
-def known(monkeypatch):
-    monkeypatch.setitem(COMMANDS, "serve", Command("serve", "requests served in time"))
 
 
 def test_a_closed_loop_is_answered_for_each_batch(capsys):

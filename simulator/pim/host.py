@@ -1,0 +1,43 @@
+"""What the host keeps of its bandwidth, alone and while the units read other banks."""
+
+from __future__ import annotations
+
+import functools
+
+import msgspec
+
+from ...base import Evidence
+from ...hardware import Pim
+from ...hardware.dram import DramConfig
+from ...hardware.gang import Gang
+from .meeting import meet
+from .rates import gangs_of, memory_of, one_channel
+
+
+class HostRate(msgspec.Struct, frozen=True, kw_only=True):
+    """alone: share of its peak that a host reading whole rows gets. beside: of that, what is left
+    while the units read other banks; 1 where there are none to read."""
+
+    alone: float
+    beside: float
+    evidence: Evidence = "simulated"
+
+
+def host_rate(device: Pim, spaces: int = 2, *, own_bus: bool | None = None) -> HostRate:
+    """The host's rates beside units that read `spaces` gangs in turn, on the memory core.
+
+    own_bus: instead of what the device states. Raises BadInput for a device that names no gang.
+    """
+    config, gang = memory_of(device)
+    if own_bus is not None:
+        gang = msgspec.structs.replace(gang, own_bus=own_bus)
+    return _met(msgspec.json.encode((one_channel(config), gang)), spaces)
+
+
+@functools.cache
+def _met(memory: bytes, spaces: int) -> HostRate:
+    config, gang = msgspec.json.decode(memory, type=tuple[DramConfig, Gang])
+    if gangs_of(config, gang) < 2:
+        return HostRate(alone=meet(config, gang, "same").host_alone, beside=1.0)
+    found = meet(config, gang, spaces=spaces)
+    return HostRate(alone=found.host_alone, beside=min(1.0, found.host / found.host_alone))
