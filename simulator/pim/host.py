@@ -16,7 +16,7 @@ from .rates import gangs_of, memory_of, one_channel
 
 class HostRate(msgspec.Struct, frozen=True, kw_only=True):
     """alone: share of its peak that a host reading whole rows gets. beside: of that, what is left
-    while the units read other banks; 1 where there are none to read."""
+    while the units read other banks; the same banks, where one gang holds them all."""
 
     alone: float
     beside: float
@@ -37,7 +37,6 @@ def host_rate(device: Pim, spaces: int = 2, *, own_bus: bool | None = None) -> H
 @functools.cache
 def _met(memory: bytes, spaces: int) -> HostRate:
     config, gang = msgspec.json.decode(memory, type=tuple[DramConfig, Gang])
-    if gangs_of(config, gang) < 2:
-        return HostRate(alone=meet(config, gang, "same").host_alone, beside=1.0)
-    found = meet(config, gang, spaces=spaces)
+    where = "other" if gangs_of(config, gang) > 1 else "same"
+    found = meet(config, gang, where, spaces=spaces)
     return HostRate(alone=found.host_alone, beside=min(1.0, found.host / found.host_alone))

@@ -27,7 +27,7 @@ Ints = NDArray[np.int64]
 
 DRAWS = 64
 """Batches whose routing is drawn for each number of tokens; every layer of a stage meets one."""
-MOST_RUNNING = 2**24
+MOST_RUNNING = 2**25
 """Counts kept of running loads; beyond so many each number of tokens is drawn by itself."""
 
 
@@ -127,7 +127,7 @@ def _loads(tokens: int, shape: Routed, seed: int) -> Floats:
     return drawn_loads(chance, shape.top_k, tokens, DRAWS, seed).astype(np.float64)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=2)
 def _running(chance: tuple[float, ...], top_k: int, tokens: int, seed: int) -> NDArray[np.int32]:
     """Loads of the first 0, 1, ... tokens of `DRAWS` batches: one drawing serves every stage."""
     return drawn_loads(chance, top_k, tokens, DRAWS, seed, running=True)

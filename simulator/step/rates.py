@@ -8,7 +8,7 @@ from ...hardware import Pim, System
 from ...roofline import Efficiency
 from ...workload import MoEModel
 from ..memory import Controller, system_efficiency
-from ..pim import pim_rate
+from ..pim import host_rate, pim_rate
 
 MAP = "line-hashed"
 CONTROLLER = Controller(read_queue=64, write_queue=64)
@@ -44,4 +44,5 @@ def memory_rates(
     if not isinstance(device, Pim):
         return Rates(share=found)
     weights, kv = (pim_rate(device, each).share_of_peak for each in (spaces, SPACES))
-    return Rates(share=found, pim_weights=weights, pim_kv=kv)
+    beside = host_rate(device, spaces).beside
+    return Rates(share=found, pim_weights=weights, pim_kv=kv, beside=beside)

@@ -83,7 +83,7 @@ ROOFLINE = Setup(
     name="roofline",
     words="peak bandwidths, nothing shared but work, single experts move",
     own_bus=True,
-    units="exact",
+    units="rule",
     peak=True,
 )
 

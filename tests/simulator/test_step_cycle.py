@@ -13,6 +13,7 @@ from moesaic.base import BadInput
 from moesaic.cli.app import main
 from moesaic.hardware.load import system
 from moesaic.roofline import Efficiency, bound, operators
+from moesaic.roofline.shapes import Routed
 from moesaic.simulator import estimate
 from moesaic.simulator.serving.cycle_costs import CycleCosts
 from moesaic.simulator.serving.stages import Stages
@@ -106,6 +107,7 @@ def test_a_layers_reasons_and_its_slowest_rank_agree(mixtral, duplex):
     step = make_step(mixtral, batch=40)
     spread = operators(mixtral, step, duplex, Parallel(tp=4, ep=4))
     shape = next(op.shape for op in spread.operators if op.name == "experts.gate_up")
+    assert isinstance(shape, Routed)
     one = ExpertLayer.of(shape, "bf16", pair_of(duplex.devices[0], LOSSY), POLICIES["rule"])
     times = one.times(loads_of(40))
     assert times.ranks_s.shape == (40, 4)
