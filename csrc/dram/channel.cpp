@@ -53,7 +53,7 @@ bool Channel::offer(const Request& request, Tick t) {
 bool Channel::step(Tick limit) {
   if (now_ + 1 >= limit) return false;
   if (idle()) skip_idle_refreshes(limit);
-  take_rows();
+  if (!units_.empty()) take_rows();
   Tick next = next_event();
   if (next > now_ + 1 && settle()) {  // queues turn at a tick without commands
     next = next_event();
@@ -96,7 +96,7 @@ Tick Channel::next_event() {
     refresh_best(static_cast<Slot>(slot), now_ + 1);
     next = std::min(next, best_[slot].time);
   }
-  if (!spec_->gangs.own_bus) return next;
+  if (units_.empty() || !spec_->gangs.own_bus) return next;
   for (int u = 0; u < static_cast<int>(units_.size()); ++u)
     for (const Slot slot : {COLUMN_BUS, ROW_BUS})
       next = std::min(next, look_at_unit(u, slot, true, now_ + 1).time);
@@ -117,7 +117,7 @@ void Channel::tick(Tick t) {
     try_slot(COLUMN_BUS, t);
     try_slot(ROW_BUS, t);
   }
-  try_own_buses(t);
+  if (!units_.empty()) try_own_buses(t);
   now_ = t;
 }
 

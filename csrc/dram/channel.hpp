@@ -111,7 +111,10 @@ class Channel {
   const BankSet& shut_by(int unit, int gang) const;
   bool all_read(const Unit::Held& held) const;
   bool has_guests(int unit, int gang) const;
-  bool invited(int bank, int entry) const;
+  // Whether a request may go before the next row of the gang that waits for this bank, if one does.
+  bool invited(int bank, int entry) const {
+    return units_.empty() || !wanted_.has(bank) || queues_[entry].order < guests_before_[bank];
+  }
   void take_rows();
   void shut();
   Candidate look_at_unit(int unit, Slot slot, bool own, Tick from) const;

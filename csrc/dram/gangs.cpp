@@ -32,10 +32,6 @@ bool Channel::has_guests(int unit, int gang) const {
   return found;
 }
 
-bool Channel::invited(int bank, int entry) const {
-  return !wanted_.has(bank) || queues_[entry].order < guests_before_[bank];
-}
-
 // Rows that the units take in hand before the next tick. A gang that is wanted takes its guests
 // alone, until they are served.
 void Channel::take_rows() {
