@@ -205,7 +205,7 @@ def facts_of(device: Device, rules: Sequence[Rule], refresh: str) -> Facts:
     every = range(len(COMMANDS))
     column = np.array([SENT_AS.get(c, c) in (*READS, *WRITES) for c in every])
     data = [cycles_of(device, "tCWL" if c in WRITES else "tCL") * per for c in every]
-    gangs = [] if device.gang is None else [device.together_with(b) for b in range(len(unit))]
+    gangs = [()] if device.gang is None else [device.together_with(b) for b in range(len(unit))]
     interval = cycles_of(device, "tREFI") * per if refresh != "off" else 0
     return Facts(
         rows=rows,
@@ -228,7 +228,7 @@ def facts_of(device: Device, rules: Sequence[Rule], refresh: str) -> Facts:
         refresh=LEVELS[refresh],
         interval=interval,
         late=MOST_POSTPONED * interval,
-        members=np.array(gangs or [[]], np.int64),
+        members=np.array(gangs, np.int64),
         own_bus=device.gang is not None and device.gang.own_bus,
     )
 

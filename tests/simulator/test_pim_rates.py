@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from moesaic.base import BadInput
-from moesaic.hardware import Gang
+from moesaic.hardware import Gang, Pim
 from moesaic.hardware.load import device, dram_config
 from moesaic.simulator.memory.check import check_commands
 from moesaic.simulator.pim import PimRate, pim_rate
@@ -18,6 +18,12 @@ from moesaic.simulator.pim.rates import memory_of, one_channel
 NAMES = ("hbm3_5200_duplex_16ch2pc", "hbm3_6400_16Gb_16ch2pc_2sid")
 BUNDLE = Gang(bank_groups=4, banks=2)
 SETS = pytest.mark.parametrize("config", [one_channel(dram_config(name)) for name in NAMES])
+
+
+def pim(name):
+    found = device(name)
+    assert isinstance(found, Pim)
+    return found
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,7 +36,7 @@ def _own_cache(tmp_path_factory):
 @pytest.mark.parametrize("name", ["duplex", "bank-group-pim", "bank-pim", "attacc"])
 @pytest.mark.parametrize("spaces", [1, 2])
 def test_a_rate_is_near_its_closed_form_and_made_of_its_losses(name, spaces):
-    rate = pim_rate(device(name), spaces)
+    rate = pim_rate(pim(name), spaces)
     assert rate.evidence == "simulated"
     assert rate.share_of_peak == pytest.approx(rate.closed_share, rel=0.01)
     left = (1 - rate.activation_loss) * (1 - rate.refresh_loss)
@@ -38,9 +44,9 @@ def test_a_rate_is_near_its_closed_form_and_made_of_its_losses(name, spaces):
 
 
 def test_a_rate_is_kept():
-    first = pim_rate(device("duplex"))
+    first = pim_rate(pim("duplex"))
     begin = time.perf_counter()
-    again = pim_rate(device("duplex"))
+    again = pim_rate(pim("duplex"))
     assert again == first
     assert isinstance(again, PimRate)
     assert time.perf_counter() - begin < 0.5
@@ -48,8 +54,8 @@ def test_a_rate_is_kept():
 
 def test_a_device_without_a_gang_or_of_another_size_is_refused():
     with pytest.raises(BadInput, match="names no `gang`"):
-        memory_of(device("samsung-hbm-pim"))
-    wide = msgspec.structs.replace(device("duplex"), gang=Gang(bank_groups=8, banks=2))
+        memory_of(pim("samsung-hbm-pim"))
+    wide = msgspec.structs.replace(pim("duplex"), gang=Gang(bank_groups=8, banks=2))
     with pytest.raises(BadInput, match="does not fit"):
         pim_rate(wide)
 
