@@ -9,13 +9,14 @@ import typer
 
 from ..base import BadInput
 from . import show
+from .pim_crossover import crossover
 
 if TYPE_CHECKING:
     from ..hardware import DramConfig, Gang, Pim
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Processing in memory, command by command: bandwidth.\n\n"
+    help="Processing in memory: bandwidth of gangs of banks, crossover with the GPU.\n\n"
     "Example: moesaic pim bandwidth --on duplex",
 )
 
@@ -26,9 +27,7 @@ MEETINGS = (
 )  # fmt: skip
 
 
-@app.callback()
-def main() -> None:
-    """Verbs of the group."""
+app.command()(crossover)
 
 
 @app.command()

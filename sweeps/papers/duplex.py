@@ -14,7 +14,7 @@ from ...workload.drawn import drawn_loads
 from ...workload.load import model as model_named
 from ..report.section import Section, Table
 from .claim import Claim, claims_section
-from .duplex_headlines import HEADLINES, Headline, over, readable, saved
+from .duplex_headlines import HEADLINES, SERVED, Headline, over, readable, saved
 from .duplex_study import (
     CASES,
     MACHINES,
@@ -24,12 +24,12 @@ from .duplex_study import (
     SPREAD,
     TEXT,
     Point,
-    Setup,
+    Run,
     Study,
     machine_of,
     points,
     rates_of,
-    study,
+    studies,
 )
 from .edap import edap_claims, edap_sections
 from .question import Question, Reproduced
@@ -50,8 +50,9 @@ ASSUMED = (
 def duplex(question: Question) -> Reproduced:
     """The serving study under the paper's words and under other readings of them, area and EDAP."""
     asked = points(("Mixtral",) if question.small else CASES)
-    main = _whole(asked, TEXT, question)
-    others = {} if question.small else _others(asked, main, question)
+    found = studies(asked, _runs(question.small), seed=question.seed, jobs=JOBS, say=question.say)
+    main = found[TEXT.name]
+    others = {name: main | one for name, one in found.items() if name != TEXT.name}
     headlines = readable(HEADLINES, asked)
     claims = [_claim(headline, main, others) for headline in headlines] + list(edap_claims())
     title = "Duplex: published beside ours"
@@ -64,25 +65,24 @@ def duplex(question: Question) -> Reproduced:
     return Reproduced(tuple(claims), tuple(sections))
 
 
-def _whole(asked: Sequence[Point], setup: Setup, question: Question) -> Study:
-    """All machines; twice the devices only where a latency asks for it."""
-    few = [name for name in MACHINES if name != "2xGPU"]
-    found = study(asked, few, setup, seed=question.seed, jobs=JOBS, say=question.say)
-    glam = [point for point in asked if point.case == "GLaM" and point.batch == 64]
-    twice = study(glam, ("2xGPU",), setup, seed=question.seed, jobs=JOBS)
-    return found | twice
+def _runs(small: bool) -> list[Run]:
+    """All machines under the text's set-up, twice the devices only where a latency asks for it;
+    the other readings, which change the Duplex machines alone; and the plain roofline."""
+    runs: list[Run] = []
+    for setup in (TEXT,) if small else (TEXT, ROOFLINE):
+        runs += [Run(name, setup, _latency if name == "2xGPU" else _any) for name in MACHINES]
+    if not small:
+        changed = [name for name in PIMS if name != "Bank-PIM"]
+        runs += [Run(name, setup) for setup in SETUPS if setup is not TEXT for name in changed]
+    return runs
 
 
-def _others(asked: Sequence[Point], main: Study, question: Question) -> dict[str, Study]:
-    """The other readings, which change the Duplex machines alone, and the plain roofline."""
-    changed = [name for name in PIMS if name != "Bank-PIM"]
-    found = {
-        setup.name: main
-        | study(asked, changed, setup, seed=question.seed, jobs=JOBS, say=question.say)
-        for setup in SETUPS
-        if setup is not TEXT
-    }
-    return found | {ROOFLINE.name: _whole(asked, ROOFLINE, question)}
+def _any(point: Point) -> bool:
+    return True
+
+
+def _latency(point: Point) -> bool:
+    return point.case == "GLaM" and point.batch == SERVED
 
 
 def _claim(headline: Headline, main: Study, others: dict[str, Study]) -> Claim:

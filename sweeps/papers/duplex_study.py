@@ -119,7 +119,15 @@ class Point(NamedTuple):
 
 
 Study = dict[tuple[Point, str], Metrics]
-"""Metrics by point and machine."""
+"""Metrics by point and machine, under one set-up."""
+
+
+class Run(NamedTuple):
+    """A machine under a set-up, at the points for which `at` holds."""
+
+    machine: str
+    setup: Setup = TEXT
+    at: Callable[[Point], bool] = lambda point: True
 
 
 def points(cases: Iterable[str], batches: Sequence[int] = BATCHES) -> list[Point]:
@@ -131,67 +139,69 @@ def points(cases: Iterable[str], batches: Sequence[int] = BATCHES) -> list[Point
     ]
 
 
-def study(
+def studies(
     asked: Sequence[Point],
-    machines: Sequence[str],
-    setup: Setup = TEXT,
+    runs: Sequence[Run],
     *,
     seed: int = 0,
     jobs: int = 1,
     say: Callable[[str], None] | None = None,
-) -> Study:
-    """Every point on every machine: continuous batching with the batch always full, met in the
-    middle of its work. jobs: processes, one length of a model each; results are the same."""
+) -> dict[str, Study]:
+    """Every run by the name of its set-up: continuous batching with the batch always full, met in
+    the middle of its work. jobs: processes, one length of a model each; results are the same."""
     from joblib import Parallel as Pool
     from joblib import delayed
 
-    groups: dict[tuple[str, int], list[int]] = {}
+    groups: dict[tuple[str, int], list[Point]] = {}
     for point in asked:
-        groups.setdefault((point.case, point.length), []).append(point.batch)
-    work = (
-        delayed(_length)(case, length, tuple(batches), tuple(machines), setup, seed)
-        for (case, length), batches in groups.items()
-    )
-    out: Study = {}
-    for part in Pool(n_jobs=jobs, return_as="generator")(work):
-        out |= part
+        groups.setdefault((point.case, point.length), []).append(point)
+    wanted = [
+        [(run.machine, run.setup, [p for p in group if run.at(p)]) for run in runs]
+        for group in groups.values()
+    ]
+    out: dict[str, Study] = {run.setup.name: {} for run in runs}
+    parts = Pool(n_jobs=jobs, return_as="generator")(delayed(_group)(w, seed) for w in wanted)
+    for (case, length), part in zip(groups, parts, strict=True):
+        for (name, point, machine), found in part.items():
+            out[name][point, machine] = found
         if say is not None:
-            case, length, _ = next(iter(part))[0]
-            say(f"{case}, {length} tokens in and out, {setup.name}: done")
+            say(f"{case}, {length} tokens in and out: done")
     return out
 
 
-def _length(
-    case: str,
-    length: int,
-    batches: tuple[int, ...],
-    machines: tuple[str, ...],
-    setup: Setup,
-    seed: int,
-) -> Study:
-    stages: dict[tuple[str, int], Stages] = {}
-    out: Study = {}
-    for name in machines:
-        costs = costs_of(CASES[case], name, setup, stages, seed)
-        for batch in batches:
+def _group(
+    wanted: list[tuple[str, Setup, list[Point]]], seed: int
+) -> dict[tuple[str, Point, str], Metrics]:
+    """The points of one model and length; what its stages ask of the host is built once."""
+    stages: dict[tuple[str, int, Efficiency], Stages] = {}
+    out: dict[tuple[str, Point, str], Metrics] = {}
+    for machine, setup, asked in wanted:
+        if not asked:
+            continue
+        costs = costs_of(CASES[asked[0].case], machine, setup, stages, seed)
+        for point in asked:
             requests = drawn(
-                WAVES * batch,
-                prompt_mean=length,
-                output_mean=length,
+                WAVES * point.batch,
+                prompt_mean=point.length,
+                output_mean=point.length,
                 spread=SPREAD,
                 rate_per_s=1.0,
                 seed=seed,
                 shape="gaussian",
             )
             served = serve(
-                requests, costs, most_requests=batch, closed=True, stationary=True, seed=seed
+                requests, costs, most_requests=point.batch, closed=True, stationary=True, seed=seed
             )
-            out[Point(case, length, batch), name] = metrics(served)
+            out[setup.name, point, machine] = metrics(served)
     return out
 
 
 def costs_of(
-    case: Case, name: str, setup: Setup, stages: dict[tuple[str, int], Stages], seed: int
+    case: Case,
+    name: str,
+    setup: Setup,
+    stages: dict[tuple[str, int, Efficiency], Stages],
+    seed: int,
 ) -> CycleCosts:
     """The stages of a case on a machine; those that other machines built are used again."""
     machine = MACHINES[name]
@@ -199,7 +209,7 @@ def costs_of(
     if machine.times > 1:
         split = _wider(split, machine.times)
     model, rates = model_named(case.model), rates_of(made, setup)
-    key = machine.split, machine.times
+    key = machine.split, machine.times, rates.share
     if key not in stages:
         stages[key] = Stages(model, made, split, rates.share)
     units = machine.units or setup.units
