@@ -119,15 +119,15 @@ def _decoding(unit: Unit, layer: Attention, mean: Floats) -> tuple[Floats, Float
 
 
 def _loads(tokens: int, shape: Routed, seed: int) -> Floats:
-    """Loads of `DRAWS` batches, `[draws, experts]`."""
-    chance = shape.loads / shape.tokens
+    """Loads of `DRAWS` batches under uniform routing, `[draws, experts]`."""
+    chance = np.full(shape.loads.size, shape.top_k / shape.loads.size)
     most = 1 << max(8, tokens.bit_length())
     if DRAWS * (most + 1) * chance.size <= MOST_RUNNING:
         return _running(tuple(chance), shape.top_k, most, seed)[:, tokens].astype(np.float64)
     return drawn_loads(chance, shape.top_k, tokens, DRAWS, seed).astype(np.float64)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=8)
 def _running(chance: tuple[float, ...], top_k: int, tokens: int, seed: int) -> NDArray[np.int32]:
     """Loads of the first 0, 1, ... tokens of `DRAWS` batches: one drawing serves every stage."""
     return drawn_loads(chance, top_k, tokens, DRAWS, seed, running=True)
