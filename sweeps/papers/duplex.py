@@ -42,7 +42,7 @@ ASSUMED = (
     "attention is tensor-parallel inside a node and replicated over nodes",
     "the GPU is the processor of a Duplex device on the same memory",
     "a byte over InfiniBand costs what one over NVLink does",
-    "the requests/s sustained are those of 128 in flight, 1024 tokens in and out",
+    "requests/s are those that a full batch sustains at 1024 tokens in and out",
     TEXT.words,
 )
 

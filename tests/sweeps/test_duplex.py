@@ -66,7 +66,8 @@ def test_every_headline_is_read_off_a_whole_study(study):
     assert read["+PE+ET over Duplex, maximum"] == 2.0
     assert read["GLaM: median TBT below GPU's, average"] == 0.875
     assert read["GLaM: E2E below 2xGPU's, average"] == 0.75
-    assert read["Mixtral: requests/s that +PE+ET sustains"] == 8.0
+    assert read["Mixtral: requests/s sustained by +PE+ET, 64 in flight"] == 8.0
+    assert read["Mixtral: requests/s of +PE+ET over GPU, 128 in flight"] == 8.0
 
 
 def test_a_part_of_the_study_reads_only_what_it_covers():
