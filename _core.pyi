@@ -153,8 +153,8 @@ def dram_run(
 
     program: int32 [rows, 4], channel, rank, gang and row of what the units read meanwhile, in order
     for each rank. Returns accepted, issue (-1: served by a queued write) and finish, int64 [n]
-    ticks; counts int64 [channels, 12]; forwarded, coalesced, last_data, largest_refresh_gap; with `record` also
-    tick, channel, command, bank and row of every command, channel by channel.
+    ticks; counts int64 [channels, 12]; forwarded, coalesced, last_data, largest_refresh_gap; with
+    `record` also tick, channel, command, bank and row of every command, channel by channel.
     """
 
 def dram_run_stream(

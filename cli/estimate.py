@@ -13,6 +13,8 @@ from . import question as q
 from . import show
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..hardware import System
     from ..roofline import Efficiency, Estimate
     from ..workload import MoEModel
@@ -78,13 +80,16 @@ def estimate(
         )
 
     results = _each(q.numbers(batch, "--batch"), priced)
-    data = [_plain(found, on, requests, result) for requests, result in results]
+    _save([_plain(found, on, requests, result) for requests, result in results], out, json)
+    if not json:
+        _print(found, on, f"context {context}, prefill {prefill}", results, why)
+
+
+def _save(data: list[dict[str, Any]], out: Path | None, json: bool) -> None:
     if out is not None:
         show.save_json(out, data)
     if json:
         show.json(data)
-    else:
-        _print(found, on, f"context {context}, prefill {prefill}", results, why)
 
 
 def _efficiency(

@@ -72,10 +72,10 @@ class Stages:
         if model.two_stacks or parallel.pp > 1:
             raise BadInput("needs a decoder in one pipeline stage", key=model.name)
         self.system, self.parallel, self.share = hosts(system), parallel, share
-        pairs = pairs_of(self.system, Rates(share=share))
-        if len(pairs.of) > 1:
+        first, *others = pairs_of(self.system, Rates(share=share)).of
+        if others:
             raise BadInput("has devices of several kinds; serving takes one", key=system.name)
-        self.xpu = pairs.of[0]
+        self.xpu = first
         kinds = tuple(kind for kind, _ in model.groups)
         self.thin = msgspec.structs.replace(model, layers=kinds)
         self.times = np.array([*(len(layers) for _, layers in model.groups), 1])

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ...base import BadInput, unknown
 from ...hardware import System
-from ...roofline import Efficiency, Estimate, bound, fit, operators
+from ...roofline import Efficiency, Estimate, OperatorTable, bound, fit, operators
 from ...workload import ExpertMap, MoEModel, Parallel, Step
 from .cycle import cycle
 from .rates import memory_rates
 from .tiled import tile
 
-DETAILS = ("bound", "tile", "cycle")
-"""How closely a step is looked at. 'bound': the roofline of every operator. 'tile': GPU kernels by
-their tiles, with constants fitted on measurements. 'cycle': memories command by command, experts
-and attention shared between a processor and its PIM, routing drawn."""
+
+def _cycle(
+    table: OperatorTable,
+    system: System,
+    efficiency: Efficiency | None,
+    *,
+    model: MoEModel,
+    units: str,
+    seed: int,
+) -> Estimate:
+    return cycle(table, system, memory_rates(system, model, efficiency), units=units, seed=seed)
+
+
+DETAILS: dict[str, Callable[..., Estimate]] = {"bound": bound, "tile": tile, "cycle": _cycle}
+"""How closely a step is looked at: callables of an OperatorTable, a System and an Efficiency or
+None. 'bound': the roofline of every operator. 'tile': GPU kernels by their tiles, with constants
+fitted on measurements. 'cycle': memories command by command, experts and attention shared between a
+processor and its PIM, routing drawn."""
 
 
 def estimate(
@@ -48,9 +65,8 @@ def estimate(
     table = operators(model, step, system, parallel, expert_map)
     if not ignore_capacity:
         fit(model, table, system, parallel, expert_map).demand(system)
-    if detail == "bound":
-        return bound(table, system, efficiency)
-    if detail == "tile":
-        return tile(table, system, efficiency, kernels)
-    rates = memory_rates(system, model, efficiency)
-    return cycle(table, system, rates, units=units, seed=seed)
+    words: dict[str, dict[str, Any]] = {
+        "tile": {"backend": kernels},
+        "cycle": {"model": model, "units": units, "seed": seed},
+    }
+    return DETAILS[detail](table, system, efficiency, **words.get(detail, {}))

@@ -86,9 +86,10 @@ class ExpertLayer(msgspec.Struct, frozen=True, kw_only=True):
     def times(self, loads: Floats) -> ExpertTimes:
         """The layer under each batch's loads `[draws, copies]`."""
         rows = self._by_rank(loads)
-        parts = dict(zip((XPU_BYTES, XPU_FLOPS), self.xpu.by_resource(rows), strict=True))
+        parts: dict[str, Floats] = {}
+        parts[XPU_BYTES], parts[XPU_FLOPS] = self.xpu.by_resource(rows)
         if self.pim is not None:
-            parts |= zip((PIM_BYTES, PIM_FLOPS), self.pim.by_resource(rows), strict=True)
+            parts[PIM_BYTES], parts[PIM_FLOPS] = self.pim.by_resource(rows)
         on_pim = self._shared_out(parts, rows)
         spent = self._spent(parts, on_pim)
         pim_s = _sum(spent, _OF_PIM, len(rows))

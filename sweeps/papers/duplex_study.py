@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -160,7 +160,7 @@ def studies(
         for group in groups.values()
     ]
     out: dict[str, Study] = {run.setup.name: {} for run in runs}
-    parts = Pool(n_jobs=jobs, return_as="generator")(delayed(_group)(w, seed) for w in wanted)
+    parts: Any = Pool(n_jobs=jobs, return_as="generator")(delayed(_group)(w, seed) for w in wanted)
     for (case, length), part in zip(groups, parts, strict=True):
         for (name, point, machine), found in part.items():
             out[name][point, machine] = found
