@@ -56,6 +56,17 @@ def test_million_points_keeps_the_limit():
     assert all(float(ms) <= 30 for ms in re.findall(r"([\d.]+) ms, context", "\n".join(machines)))
 
 
+def test_pim_serving_shows_what_a_wider_gang_is_worth():
+    rows = printed("pim_serving.py").splitlines()
+    steps, rates = (
+        [float(re.findall(wanted, row)[0]) for row in rows]
+        for wanted in (r"([\d.]+) ms a step", r"([\d.]+) ktoken/s")
+    )
+    assert steps[1] < steps[0] < 2 * steps[1]
+    assert rates[0] < rates[1] < 2 * rates[0]
+    assert all(row.endswith("simulated") for row in rows)
+
+
 def test_dram_streams_shows_that_maps_and_queues_decide():
     first, *lines = printed("dram_streams.py").splitlines()
     assert first.startswith("262144 requests")
