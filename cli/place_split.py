@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..base import BadInput
 from . import show
 from .placing import Part, Seed, Trace, routing_of
 
@@ -21,8 +22,9 @@ def uneven(
     batch: Annotated[int, typer.Option("--batch", help="Tokens of a step.")] = 64,
     steps: Annotated[int, typer.Option("--steps", help="Steps learnt from, and scored.")] = 32,
     spaces: Annotated[
-        int, typer.Option("--spaces", help="Memory spaces; each goes to one unit in a step.")
-    ] = 4,
+        int | None,
+        typer.Option("--spaces", help="Memory spaces, 4 unless named; each to one unit in a step."),
+    ] = None,
     fixed: Annotated[
         bool, typer.Option("--fixed", help="Each expert stays with one unit: no spaces.")
     ] = False,
@@ -40,6 +42,8 @@ def uneven(
     from ..sweeps.placements.uneven import curves_of, split_trials, steps_of
     from ..workload.load import model as named
 
+    if fixed and spaces is not None:
+        raise BadInput("goes without --fixed", key="--spaces", value=spaces)
     shape = named(model)
     routing = routing_of(trace, part)
     drawn = steps_of(routing, shape, batch, steps, seed)
@@ -47,7 +51,10 @@ def uneven(
     if fixed:
         learn, fresh = (Uneven.fixed(loads, routing.layers, (xpu, pim)) for loads in drawn)
     else:
-        learn, fresh = (Uneven.spaces(loads, routing.layers, xpu, pim, spaces) for loads in drawn)
+        learn, fresh = (
+            Uneven.spaces(loads, routing.layers, xpu, pim, 4 if spaces is None else spaces)
+            for loads in drawn
+        )
     found = split_trials(learn, fresh, seed=seed)
     data = _plain(found)
     if out is not None:

@@ -53,7 +53,7 @@ TimeLimit = Annotated[
 BoundTime = Annotated[
     float, typer.Option("--bound-time", help="Seconds for a tighter bound on hops.")
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of a method that draws.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of a method that draws.")]
 FormatName = Annotated[
     str | None, typer.Option("--format", help="The engine's file format; else by its ending.")
 ]

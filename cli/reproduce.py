@@ -24,7 +24,7 @@ def reproduce(
         str | None, typer.Option("--part", help="Which counts of a file with several.")
     ] = None,
     small: Annotated[
-        bool, typer.Option("--small", help="A quick look: fewer cases, the roofline only.")
+        bool, typer.Option("--small", help="A quick look: fewer cases, one detail or reading.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of drawn routing.")] = 0,
     out: Annotated[
@@ -42,6 +42,8 @@ def reproduce(
     from ..workload import RoutingCounts
     from ..workload.readers.detect import load
 
+    if out is not None and out.exists() and not out.is_dir():
+        raise BadInput("is no folder", key="--out", value=str(out))
     counts = None
     if popularity is not None:
         recorded = load(popularity, part=part)

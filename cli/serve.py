@@ -39,7 +39,9 @@ Trace = Annotated[
     Path | None,
     typer.Option(help="Recorded requests instead: arrival_s, prompt_tokens, output_tokens."),
 ]
-Tp = Annotated[int | None, typer.Option("--tp", help="As elsewhere; by default all of a node.")]
+Budget = Annotated[
+    int | None, typer.Option(help="Tokens of a stage, if chunked; 512 if not named.")
+]
 Plot = Annotated[Path | None, typer.Option(help="Draw the run, of one batch: .png or .svg.")]
 
 
@@ -55,8 +57,8 @@ def run(
     rate: Rate = None,
     trace: Trace = None,
     scheduler: Annotated[str, typer.Option(help="continuous or chunked.")] = "continuous",
-    budget: Annotated[int, typer.Option(help="Tokens of a stage, if chunked.")] = 512,
-    tp: Tp = None,
+    budget: Budget = None,
+    tp: q.Tp = 1,
     dp: q.Dp = None,
     ep: q.Ep = 1,
     pp: q.Pp = 1,
@@ -80,10 +82,12 @@ def run(
     """
     from . import serve_shown as shown
 
+    batches = _batches(batch, plot)
+    _check(plot, rate, scheduler, budget, batches)
     found, system = q.model_of(model, weights), q.system_of(on)
-    split, batches = _split(system, tp, dp, ep, pp), _batches(batch, plot)
+    split = q.split_on(system, tp, dp, ep, pp)
     asked, closed = _requests(requests, prompt, output, spread, rate, trace, seed)
-    serving = _Serving(found, system, split, asked, closed, scheduler, budget, seed)
+    serving = _Serving(found, system, split, asked, closed, scheduler, budget or BUDGET, seed)
     runs = serving.runs(batches, detail, units)
     title = f"{found.name} on {on}, tp {split.tp}, dp {split.dp}, ep {split.ep}, pp {split.pp}"
     if plot is not None:
@@ -96,6 +100,27 @@ def run(
     else:
         paced = "" if rate is None else f", {rate:g} requests/s"
         shown.print_runs(f"{title}, {scheduler}{paced}", rows)
+
+
+LEAST_RATE, BUDGET = 1e-6, 512
+
+
+def _check(
+    plot: Path | None, rate: float | None, scheduler: str, budget: int | None, batches: list[int]
+) -> None:
+    """Words that the long run would only stumble over at its end, or never use."""
+    if plot is not None and (plot.suffix not in (".png", ".svg") or not plot.parent.is_dir()):
+        raise BadInput("must be a .png or .svg in a folder", key="--plot", value=str(plot))
+    if rate is not None and not LEAST_RATE <= rate < float("inf"):
+        raise BadInput(f"must be a number of at least {LEAST_RATE:g}", key="--rate", value=rate)
+    if budget is not None and scheduler != "chunked":
+        raise BadInput("goes with --scheduler chunked", key="--budget", value=budget)
+    if scheduler == "chunked" and (budget or BUDGET) <= max(batches):
+        raise BadInput(
+            f"must exceed the {max(batches)} requests in flight, or prompts find no room",
+            key="--budget",
+            value=budget or BUDGET,
+        )
 
 
 class Run(NamedTuple):
@@ -150,15 +175,6 @@ def _batches(text: str, plot: Path | None) -> list[int]:
     if plot is not None and len(batches) > 1:
         raise BadInput("draws one batch", key="--plot", value=text)
     return batches
-
-
-def _split(system: System, tp: int | None, dp: int | None, ep: int, pp: int) -> Parallel:
-    """The degrees; unless stated, a replica is a node and every node has one."""
-    if tp is None:
-        tp = system.tiers[0].size if system.tiers else 1
-        if dp is None:
-            dp = max(1, len(system.devices) // (tp * max(pp, 1)))
-    return q.split_of(tp, dp, ep, pp)
 
 
 def _requests(

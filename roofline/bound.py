@@ -27,7 +27,8 @@ def bound(table: OperatorTable, system: System, efficiency: Efficiency | None = 
     bandwidth (Williams et al., Roofline, CACM 2009); a collective takes the bytes of its busiest
     tier over that link plus one latency, and starts when the last device of its group is there.
     Activations that fit in the last-level cache never reach memory. On a device with PIM each
-    operator runs on the faster of the two units. With an Efficiency below one the result is no
+    operator runs on the faster of the two units; that is no bound on both sharing one operator,
+    which detail 'cycle' of the simulator looks at. With an Efficiency below one the result is no
     bound but a simulation.
     """
     efficiency = efficiency or Efficiency()

@@ -14,7 +14,7 @@ from ...roofline.shapes import Routed
 from ...workload import MoEModel, Parallel
 from ...workload.drawn import drawn_loads
 from ..step.attention_pair import busy
-from ..step.expert_layer import ExpertLayer
+from ..step.expert_layer import FEWEST_DRAWS, ExpertLayer, draws_of
 from ..step.pair import pairs_of, slowed
 from ..step.policies import SHARING, policy_of
 from ..step.rates import Rates
@@ -25,17 +25,17 @@ from .stages import KNOTS, Attention, Prompts, Stage, Stages
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-DRAWS = 64
-"""Batches whose routing is drawn for each number of tokens; every layer of a stage meets one."""
 MOST_RUNNING = 2**25
 """Counts kept of running loads; beyond so many each number of tokens is drawn by itself."""
+GOLDEN, ODD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)
 
 
 class CycleCosts:
     """Stages as `step.cycle` prices them under uniform routing, each with routing of its own.
 
-    Every layer of a stage meets one of `DRAWS` drawn batches, chosen by a hash of the stage and
-    the seed, so that equal questions get equal answers; their mean is what `cycle` gives. stages:
+    Every layer of a stage meets one of the batches that `draws_of` draws, chosen by a hash of the
+    stage and the seed, so that equal questions get equal answers; the mean is that of `cycle` but
+    for the batches drawn. stages:
     those of another way to share the same model, system, split and host rates, to be used again.
     """
 
@@ -119,26 +119,36 @@ def _decoding(unit: Unit, layer: Attention, mean: Floats) -> tuple[Floats, Float
 
 
 def _loads(tokens: int, shape: Routed, seed: int) -> Floats:
-    """Loads of `DRAWS` batches under uniform routing, `[draws, experts]`."""
-    chance = np.full(shape.loads.size, shape.top_k / shape.loads.size)
+    """Loads of drawn batches under uniform routing, `[draws, experts]`."""
+    experts = shape.loads.size
+    draws = draws_of(tokens, experts)
+    if not draws:
+        return shape.loads[None]
+    chance = np.full(experts, shape.top_k / experts)
     most = 1 << max(8, tokens.bit_length())
-    if DRAWS * (most + 1) * chance.size <= MOST_RUNNING:
-        return _running(tuple(chance), shape.top_k, most, seed)[:, tokens].astype(np.float64)
-    return drawn_loads(chance, shape.top_k, tokens, DRAWS, seed).astype(np.float64)
+    if draws == FEWEST_DRAWS and draws * (most + 1) * experts <= MOST_RUNNING:
+        running = _running(tuple(chance), shape.top_k, most, seed)
+        return running[:, tokens].astype(np.float64)
+    return drawn_loads(chance, shape.top_k, tokens, draws, seed).astype(np.float64)
 
 
 @functools.lru_cache(maxsize=8)
 def _running(chance: tuple[float, ...], top_k: int, tokens: int, seed: int) -> NDArray[np.int32]:
-    """Loads of the first 0, 1, ... tokens of `DRAWS` batches: one drawing serves every stage."""
-    return drawn_loads(chance, top_k, tokens, DRAWS, seed, running=True)
+    """Loads of the first 0, 1, ... tokens of batches: one drawing serves every stage."""
+    return drawn_loads(chance, top_k, tokens, FEWEST_DRAWS, seed, running=True)
 
 
 def _met(stage: tuple[int, ...], contexts: Ints, layers: int) -> Ints:
-    """Which batch each layer of each stage meets, before the remainder: `[stages, layers]`, spread
-    by SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
-    begin = np.uint64(hash(stage) & (2**64 - 1))
-    layer = np.arange(layers, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    x = contexts.astype(np.uint64)[:, None] * np.uint64(0xD1342543DE82EF95) + layer + begin
+    """Which batch each layer of each stage meets, before the remainder: `[stages, layers]`."""
+    begin = np.zeros(1, np.uint64)
+    for word in stage:
+        begin = _mixed(begin + np.array([word], np.uint64) * ODD)
+    x = contexts.astype(np.uint64)[:, None] * ODD + np.arange(layers, dtype=np.uint64) * GOLDEN
+    return np.asarray(_mixed(x + begin) >> np.uint64(1)).astype(np.int64)
+
+
+def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Bits spread by SplitMix64 (Steele, Lea, Flood, OOPSLA 2014); products wrap."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray((x ^ (x >> np.uint64(31))) >> np.uint64(1)).astype(np.int64)
+    return np.asarray(x ^ (x >> np.uint64(31)))

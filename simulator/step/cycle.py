@@ -18,9 +18,6 @@ from .policies import SHARING, policy_of
 from .rates import Rates
 from .spent import Spent
 
-DRAWS = 64
-"""Batches whose routing is drawn where a step gives expectations."""
-
 
 def cycle(
     table: OperatorTable,
@@ -28,7 +25,6 @@ def cycle(
     rates: Rates,
     *,
     units: str = "",
-    draws: int = DRAWS,
     seed: int = 0,
 ) -> Estimate:
     """The time of a step on pairs of an xPU and a PIM, or on xPUs alone.
@@ -37,7 +33,7 @@ def cycle(
     of decoding requests may run on the PIM, as the policy `units` says; all else runs on the xPU at
     its roofline. The routing is drawn token by token where the step holds expectations, and every
     device waits for the slowest after each layer of experts, so that imbalance counts: the mean
-    over `draws` batches. Arithmetic runs at the units' peaks, links as in the bound.
+    over `draws_of` batches. Arithmetic runs at the units' peaks, links as in the bound.
     """
     policy = policy_of(units or SHARING)
     pairs = pairs_of(system, rates, alone=policy.share is None)
@@ -57,7 +53,7 @@ def cycle(
             if id(operator.shape) not in times:
                 pair = _one(pairs, ranks, system)
                 layer = ExpertLayer.of(operator.shape, operator.dtype, pair, policy)
-                times[id(operator.shape)] = layer.times(loads_of(operator.shape, draws, seed))
+                times[id(operator.shape)] = layer.times(loads_of(operator.shape, seed))
             spent.experts(i, ranks, times[id(operator.shape)])
     seconds = spent.price.total + sum(spent.beyond.values())
     path = critical_path(table, seconds)

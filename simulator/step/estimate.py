@@ -10,6 +10,7 @@ from ...hardware import System
 from ...roofline import Efficiency, Estimate, OperatorTable, bound, fit, operators
 from ...workload import ExpertMap, MoEModel, Parallel, Step
 from .cycle import cycle
+from .policies import SHARING, policy_of
 from .rates import memory_rates
 from .tiled import tile
 
@@ -23,7 +24,9 @@ def _cycle(
     units: str,
     seed: int,
 ) -> Estimate:
-    return cycle(table, system, memory_rates(system, model, efficiency), units=units, seed=seed)
+    alone = policy_of(units or SHARING).share is None
+    rates = memory_rates(system, model, efficiency, alone=alone)
+    return cycle(table, system, rates, units=units, seed=seed)
 
 
 DETAILS: dict[str, Callable[..., Estimate]] = {"bound": bound, "tile": tile, "cycle": _cycle}

@@ -35,12 +35,26 @@ class ExpertTimes(msgspec.Struct, frozen=True, kw_only=True):
     on_pim: float
 
 
-def loads_of(shape: Routed, draws: int, seed: int) -> Floats:
+FEWEST_DRAWS, MOST_DRAWS = 64, 1024
+DRAWN, MOST_DRAWN = 2**18, 2**24
+"""Random numbers, a token and expert each: wanted in all, and the most of one batch."""
+
+
+def draws_of(tokens: int, experts: int) -> int:
+    """Batches to draw: more of them the fewer tokens they have. 0 where a batch has so many that
+    its loads are their means within a percent."""
+    if tokens * experts > MOST_DRAWN:
+        return 0
+    return min(MOST_DRAWS, max(FEWEST_DRAWS, DRAWN // max(1, tokens * experts)))
+
+
+def loads_of(shape: Routed, seed: int) -> Floats:
     """Tokens of each copy of an expert, `[draws, copies]`: counted ones as they are, expected ones
-    drawn token by token."""
-    if shape.counted or shape.tokens < 1:
-        return shape.loads[None]
+    drawn token by token, or left as they are in a batch of very many."""
     tokens = round(shape.tokens)
+    draws = draws_of(tokens, shape.loads.size)
+    if shape.counted or not tokens or not draws:
+        return shape.loads[None]
     drawn = drawn_loads(shape.loads / shape.tokens, shape.top_k, tokens, draws, seed)
     return drawn.astype(np.float64)
 
@@ -110,18 +124,23 @@ class ExpertLayer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _shared_out(self, parts: dict[str, Floats], rows: Floats) -> NDArray[np.bool_]:
-        """Who runs on the PIM, `[rows, experts]`: as `share` has it, or all on one unit where that
-        is sooner done because the units slow each other."""
+        """Who runs on the PIM, `[rows, experts]`, as `share` has it.
+
+        Units that slow each other share neither as if they did not nor as if they did all the time:
+        of both ways and one unit alone, the soonest done is taken in each row.
+        """
         if self.pim is None or self.share is None:
             return np.zeros(rows.shape, bool)
-        xpu_s = parts[XPU_BYTES] / self.beside + parts[XPU_FLOPS]
         pim_s = parts[PIM_BYTES] + parts[PIM_FLOPS]
-        shared = self.share(xpu_s, pim_s, rows).on_pim
+        xpu_s = parts[XPU_BYTES] + parts[XPU_FLOPS]
+        best = self.share(xpu_s, pim_s, rows).on_pim
         if self.beside == 1:
-            return shared
-        alone = one_unit(parts[XPU_BYTES] + parts[XPU_FLOPS], pim_s).on_pim
-        both, one = (self._makespan(parts, way) for way in (shared, alone))
-        return np.where((one < both)[:, None], alone, shared)
+            return best
+        slow_s = parts[XPU_BYTES] / self.beside + parts[XPU_FLOPS]
+        for other in (self.share(slow_s, pim_s, rows), one_unit(xpu_s, pim_s)):
+            sooner = self._makespan(parts, other.on_pim) < self._makespan(parts, best)
+            best = np.where(sooner[:, None], other.on_pim, best)
+        return best
 
     def _makespan(self, parts: dict[str, Floats], on_pim: NDArray[np.bool_]) -> Floats:
         spent = self._spent(parts, on_pim)

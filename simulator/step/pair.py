@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 XPU_BYTES, XPU_FLOPS = "bytes of the xPU", "arithmetic of the xPU"
 PIM_BYTES, PIM_FLOPS = "bytes of the PIM", "arithmetic of the PIM"
-SLOWED = "command bus shared with the PIM"
+SLOWED = "slowed by the PIM"
 """Reasons for seconds in which one of the two is the longer one busy."""
 
 

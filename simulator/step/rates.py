@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ...base import BadInput
 from ...hardware import Pim, System
 from ...roofline import Efficiency
 from ...workload import MoEModel
@@ -31,17 +32,25 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def memory_rates(
-    system: System, model: MoEModel, share: Efficiency | None = None, *, spaces: int = 2
+    system: System,
+    model: MoEModel,
+    share: Efficiency | None = None,
+    *,
+    spaces: int = 2,
+    alone: bool = False,
 ) -> Rates:
     """The rates of the memory that the system's devices have. share: given instead of simulated;
-    spaces: gangs that the PIM's rows of weights come from in turn; caches lie in as many as there
-    are.
+    spaces: gangs that the PIM's rows of weights come from in turn; caches lie in `SPACES`. alone:
+    the PIM idles, so that nobody asks what it gets.
 
-    Raises BadInput for a memory that names no timing set, and for a PIM without a gang.
+    Raises BadInput for a memory that names no timing set, for a PIM without a gang, and for devices
+    of several kinds.
     """
     device = system.devices[0]
+    if any(other != device for other in system.devices):
+        raise BadInput("has devices of several kinds; detail 'cycle' takes one", key=system.name)
     found = share or system_efficiency(system, model, CONTROLLER, map_name=MAP)
-    if not isinstance(device, Pim):
+    if alone or not isinstance(device, Pim):
         return Rates(share=found)
     weights, kv = (pim_rate(device, each).share_of_peak for each in (spaces, SPACES))
     beside = host_rate(device, spaces).beside

@@ -51,11 +51,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     def status(self) -> Status:
         if self.ours is None or self.error is None:
             return "not reproduced"
-        if abs(self.error) <= TOLERANCE:
-            return "reproduced"
         effect, wanted = self.ours - self.neutral, self.published - self.neutral
-        shaped = wanted != 0 and 1 / SHAPE <= effect / wanted <= SHAPE
-        return "shape only" if shaped else "not reproduced"
+        if wanted == 0 or not 1 / SHAPE <= effect / wanted <= SHAPE:
+            return "not reproduced"
+        return "reproduced" if abs(self.error) <= TOLERANCE else "shape only"
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers and words for JSON."""
@@ -138,7 +137,7 @@ def claims_section(
 
 
 NOTE = (
-    f"error: ours / published - 1. reproduced: within {TOLERANCE:.0%}; shape only: the effect is "
-    f"on the right side and within a factor of {SHAPE:g}; fitted: a parameter was fitted to this "
-    "very number, which is then described and not predicted."
+    "error: ours / published - 1. shape only: the effect (beyond 1x, for ratios) is on the right "
+    f"side and within a factor of {SHAPE:g}; reproduced: the number is within {TOLERANCE:.0%} too; "
+    "fitted: a parameter was fitted to this very number, which is then described and not predicted."
 )

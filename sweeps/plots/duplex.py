@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+TICKS_US = (20, 50, 100, 200, 500, 1000, 2000)
+
+
 def throughput(ratios: Mapping[str, Mapping[Any, float]], points: Sequence[Any]) -> Figure:
     """Bars a machine, a group a (length, batch), a panel a model; points have case, length and
     batch."""
@@ -30,7 +33,8 @@ def throughput(ratios: Mapping[str, Mapping[Any, float]], points: Sequence[Any])
             axes.set_xticks(range(len(own)), ticks, fontsize=7)
             axes.set(ylabel="over GPU", title=case, ylim=(0, most * 1.08))
             axes.grid(visible=False, axis="x")
-        np.atleast_1d(panels)[0].legend(ncols=len(ratios), loc="upper right")
+        first = np.atleast_1d(panels)[0]
+        first.legend(ncols=len(ratios), loc="lower right", bbox_to_anchor=(1, 1))
         made.suptitle(
             "Tokens/s over the GPU's, simulated; mean length of prompts and outputs",
             x=0.01, ha="left", fontweight="bold", fontsize=10,
@@ -61,6 +65,9 @@ def split(
             axes.set_xlabel("tokens of a step")
             axes.legend()
         left.set(yscale="log", ylabel="us, one layer's experts")
+        left.set_yticks(TICKS_US, [str(us) for us in TICKS_US])
+        most = max(map(max, seconds.values())) * 1e6
+        left.set_ylim(min(map(min, seconds.values())) * 0.9e6, most * 1.1)
         right.set(ylabel="% of the assignments on the PIM", ylim=(-3, 103))
         made.suptitle(
             "One layer of Mixtral on one of four devices, simulated",

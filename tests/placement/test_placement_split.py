@@ -242,6 +242,8 @@ def test_the_command_shows_every_way_and_writes_homes(tmp_path, capsys):
         (["--on", "samsung-hbm-pim"], "no PIM with a host"),
         (["--model", "mixtral-8x7b"], "64 experts; mixtral-8x7b has 8"),
         (["--batch", "0"], "at least 1"),
+        (["--spaces", "4", "--fixed"], "--spaces: goes without --fixed"),
+        (["--seed", "-1"], "--seed"),
     ],
 )
 def test_the_command_refuses_in_one_sentence(words, says, capsys):

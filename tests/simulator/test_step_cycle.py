@@ -18,10 +18,10 @@ from moesaic.simulator import estimate
 from moesaic.simulator.serving.cycle_costs import CycleCosts
 from moesaic.simulator.serving.stages import Stages
 from moesaic.simulator.step.cycle import cycle
-from moesaic.simulator.step.expert_layer import ExpertLayer
+from moesaic.simulator.step.expert_layer import ExpertLayer, draws_of
 from moesaic.simulator.step.pair import pair_of, slowed
 from moesaic.simulator.step.policies import POLICIES
-from moesaic.simulator.step.rates import Rates
+from moesaic.simulator.step.rates import Rates, memory_rates
 from moesaic.workload import Parallel, make_step
 from moesaic.workload.drawn import drawn_loads
 from moesaic.workload.load import model
@@ -93,6 +93,41 @@ def test_units_that_slow_each_other_are_no_worse_than_one_alone(mixtral, duplex,
         shared = layer(mixtral, duplex, units).times(loads_of(tokens)).seconds
         alone = layer(mixtral, duplex, "one-unit").times(loads_of(tokens)).seconds
         assert (shared <= alone * (1 + 1e-12)).all()
+
+
+@pytest.mark.parametrize("tokens", [48, 64, 128])
+def test_what_is_shared_is_judged_by_how_long_it_really_takes(mixtral, duplex, tokens):
+    seconds = {
+        units: layer(mixtral, duplex, units).times(loads_of(tokens)).seconds.mean()
+        for units in ("exact", "rule", "one-unit")
+    }
+    free = msgspec.structs.replace(LOSSY, beside=1.0)
+    least = layer(mixtral, duplex, "exact", free).times(loads_of(tokens)).seconds.mean()
+    assert least <= min(seconds.values())
+    assert max(seconds["exact"], seconds["rule"]) <= seconds["one-unit"]
+    assert seconds["exact"] <= 1.03 * seconds["rule"]
+
+
+def test_few_tokens_are_drawn_more_often_and_very_many_not_at_all():
+    assert draws_of(1, 8) == 1024
+    assert draws_of(512, 8) == 64
+    assert draws_of(3_000_000, 64) == 0
+
+
+def test_a_machine_of_two_kinds_of_pim_is_refused(mixtral, duplex):
+    bank = system("bank-pim-4").devices[0]
+    mixed = msgspec.structs.replace(duplex, devices=(*duplex.devices[:2], bank, bank))
+    with pytest.raises(BadInput, match="devices of several kinds"):
+        memory_rates(mixed, mixtral, Efficiency())
+
+
+def test_an_xpu_alone_asks_nothing_of_its_pim(mixtral, duplex):
+    bare = msgspec.structs.replace(duplex.devices[0], gang=None)
+    machine = msgspec.structs.replace(duplex, devices=(bare,) * 4)
+    words = {"parallel": SPLIT, "detail": "cycle", "efficiency": Efficiency()}
+    assert estimate(mixtral, make_step(mixtral, batch=4), machine, units="xpu", **words).seconds > 0
+    with pytest.raises(BadInput, match="names no `gang`"):
+        estimate(mixtral, make_step(mixtral, batch=4), machine, **words)
 
 
 def test_more_bandwidth_of_the_pim_is_never_slower(mixtral, duplex):
