@@ -166,7 +166,7 @@ def _words(fit: Fit) -> str:
     )
 
 
-LARGEST = "Paper / ours, over the largest of each column, which is 1.00 by itself: only its place is told."
+LARGEST = "Paper / ours, over the largest of each column, which is 1.00 itself: its place alone tells."
 
 
 def _values(fit: Fit) -> Table:
