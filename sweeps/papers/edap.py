@@ -166,7 +166,9 @@ def _words(fit: Fit) -> str:
     )
 
 
-LARGEST = "Paper / ours, over the largest of each column, which is 1.00 itself: its place alone tells."
+LARGEST = (
+    "Paper / ours, over the largest of each column, which is 1.00 itself: its place alone tells."
+)
 
 
 def _values(fit: Fit) -> Table:
