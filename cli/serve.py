@@ -117,7 +117,7 @@ def _check(
         raise BadInput("goes with --scheduler chunked", key="--budget", value=budget)
     if scheduler == "chunked" and (budget or BUDGET) <= max(batches):
         raise BadInput(
-            f"must exceed the {max(batches)} requests in flight, or prompts find no room",
+            f"must exceed {max(batches)} requests in flight, or prompts find no room",
             key="--budget",
             value=budget or BUDGET,
         )

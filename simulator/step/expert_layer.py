@@ -36,7 +36,7 @@ class ExpertTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FEWEST_DRAWS, MOST_DRAWS = 64, 1024
-DRAWN, MOST_DRAWN = 2**18, 2**24
+DRAWN, MOST_DRAWN = 2**14, 2**24
 """Random numbers, a token and expert each: wanted in all, and the most of one batch."""
 
 

@@ -57,7 +57,7 @@ def test_a_recorded_trace_brings_its_own_arrivals(capsys, tmp_path):
         (["--rate", "1e-300"], "--rate: must be a number of at least 1e-06"),
         (["--plot", "x.foo"], "--plot: must be a .png or .svg"),
         (["--budget", "64"], "--budget: goes with --scheduler chunked"),
-        (["--scheduler", "chunked", "--budget", "8", "--batch", "8"], "--budget: must exceed the 8"),
+        (["--scheduler", "chunked", "--budget", "9", "--batch", "9"], "--budget: must exceed 9"),
         (["--prompt", "0"], "prompt_mean: must lie between"),
         (["--prompt", "4000000", "--requests", "3"], "too much"),
         (["--prompt", "500000", "--requests", "3"], "can never be served"),
