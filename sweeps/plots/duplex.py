@@ -66,6 +66,7 @@ def split(
             axes.legend()
         left.set(yscale="log", ylabel="us, one layer's experts")
         left.set_yticks(TICKS_US, [str(us) for us in TICKS_US])
+        left.set_yticks([], minor=True)
         most = max(map(max, seconds.values())) * 1e6
         left.set_ylim(min(map(min, seconds.values())) * 0.9e6, most * 1.1)
         right.set(ylabel="% of the assignments on the PIM", ylim=(-3, 103))
