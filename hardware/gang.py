@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ..base import Count, Spec
+from ..base import BadInput, Count, Spec
 from .dram import DramConfig
 from .dram_terms import terms, value
+
+MOST_READ_CYCLES = 4096
+"""From one gang read to the next; far beyond any in use."""
 
 
 class Gang(Spec, frozen=True, kw_only=True):
@@ -30,7 +33,13 @@ class Gang(Spec, frozen=True, kw_only=True):
         for name in ("stack_ids", "bank_groups", "banks"):
             if (size := getattr(self, name)).bit_count() != 1:
                 raise ValueError(f"`{name}` must be a power of two, got {size}")
-        terms(self.read_cycles)
+        try:
+            terms(self.read_cycles)
+        except ValueError:
+            raise ValueError(
+                "`read_cycles` must be timing names and numbers joined by + and -, "
+                f"got {self.read_cycles[:80]!r}"
+            ) from None
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -42,12 +51,18 @@ class Gang(Spec, frozen=True, kw_only=True):
         return self.stack_ids * self.bank_groups * self.banks
 
     def read_cycles_of(self, config: DramConfig) -> int:
-        """Clock cycles from one gang read to the next; raises ValueError for fewer than one."""
+        """Clock cycles from one gang read to the next, 1..4096; raises BadInput for others, and for
+        a timing that the memory does not have."""
         timing = config.timing
-        cycles = value(self.read_cycles, timing.cycles, timing.standard.defaults)
-        if cycles < 1:
-            raise ValueError(f"`read_cycles` {self.read_cycles} must be at least 1, got {cycles}")
-        return cycles
+        try:
+            cycles = value(self.read_cycles, timing.cycles, timing.standard.defaults)
+        except ValueError:
+            what = f"names a timing that {timing.name} does not have"
+        else:
+            if 1 <= cycles <= MOST_READ_CYCLES:
+                return cycles
+            what = f"must give 1..{MOST_READ_CYCLES} cycles, gives {cycles} on {timing.name}"
+        raise BadInput(what, key="gang.read_cycles", value=self.read_cycles)
 
     def count_in(self, config: DramConfig) -> int:
         """Gangs of a pseudo channel; raises ValueError where a gang is larger than it."""

@@ -75,8 +75,9 @@ def one_channel(config: DramConfig) -> DramConfig:
 
 def rate_of(config: DramConfig, gang: Gang, spaces: int) -> PimRate:
     """`pim_rate` of a memory of one channel and a gang."""
+    closed = bundle_bandwidth(config, gang, spaces).share
     key = content_hash(
-        msgspec.json.encode((config, gang)), f"{spaces} {RAMP} {INTERVALS}", _core_hash()
+        msgspec.json.encode((config, gang)), f"{spaces} {RAMP} {INTERVALS} {closed}", _core_hash()
     )
     file = cache_folder("pim") / f"{key}.json"
     if file.exists():
@@ -84,7 +85,7 @@ def rate_of(config: DramConfig, gang: Gang, spaces: int) -> PimRate:
             return msgspec.json.decode(read_bounded(file), type=PimRate)
         except (msgspec.DecodeError, BadInput):
             file.unlink(missing_ok=True)  # a broken entry is computed again
-    made = _simulated(config, gang, spaces)
+    made = _simulated(config, gang, spaces, closed)
     write_text(file, msgspec.json.encode(made).decode())
     return made
 
@@ -96,14 +97,14 @@ def _core_hash() -> str:
     return content_hash(read_bounded(_core.__file__))
 
 
-def _simulated(config: DramConfig, gang: Gang, spaces: int) -> PimRate:
+def _simulated(config: DramConfig, gang: Gang, spaces: int, closed: float) -> PimRate:
     free = gang_share(run_alone(config, gang, spaces, Controller(refresh="off")), gang)
     share = gang_share(run_alone(config, gang, spaces), gang)
     return PimRate(
         share_of_peak=share,
         refresh_loss=1 - share / free,
         activation_loss=1 - free,
-        closed_share=bundle_bandwidth(config, gang, spaces).share,
+        closed_share=closed,
     )
 
 

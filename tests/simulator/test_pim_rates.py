@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from moesaic.base import BadInput
+from moesaic.cli.app import main
 from moesaic.hardware import Gang, Pim
-from moesaic.hardware.load import device, dram_config
+from moesaic.hardware.load import CATALOGUE, device, dram_config
 from moesaic.simulator.memory.check import check_commands
 from moesaic.simulator.pim import PimRate, pim_rate
 from moesaic.simulator.pim.meeting import meet
@@ -58,6 +59,32 @@ def test_a_device_without_a_gang_or_of_another_size_is_refused():
     wide = msgspec.structs.replace(pim("duplex"), gang=Gang(bank_groups=8, banks=2))
     with pytest.raises(BadInput, match="does not fit"):
         pim_rate(wide)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("0", "must give 1..4096 cycles, gives 0"),
+        ("-1", "must give 1..4096 cycles, gives -1"),
+        ("tCCDL-tCCDL", "must give 1..4096 cycles, gives 0"),
+        ("4097", "must give 1..4096 cycles, gives 4097"),
+        ("999999+" * 20 + "999999", "must give 1..4096 cycles, gives 20999979"),
+        ("tXYZ", "names a timing that hbm3-5.2-duplex does not have"),
+        ("4000", "slower than the host"),
+        ("tCCDL*2", "`read_cycles` must be timing names and numbers joined by + and -"),
+    ],
+)
+def test_reads_of_no_possible_length_are_refused_with_their_key(tmp_path, capsys, given, said):
+    text = (CATALOGUE / "pim" / "duplex.toml").read_text()
+    file = tmp_path / "x.toml"
+    file.write_text(
+        text.replace('read_cycles = { value = "tCCDL"', f'read_cycles = {{ value = "{given}"')
+    )
+    assert main(["pim", "bandwidth", "--on", str(file)]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert said in error
+    assert error.startswith("moesaic: ")
+    assert "gang" in error
 
 
 def report_of(config, gang, met):
