@@ -85,7 +85,7 @@ def row_period(config: DramConfig, gang: Gang, spaces: int = 1) -> float:
     cycle = row.opening + max(row.rising(closed), row.bank_cycle)
     acts = 0.0
     if not gang.broadcast:
-        acts = gang.bank_count * max(timing["tRRDS"], timing["tFAW"] / 4) * row.per
+        acts = gang.bank_count * max(row.act_to_act, timing["tFAW"] / 4) * row.per
     return max(row.reading, cycle / spaces, (row.opening + last) / 2, acts) / row.per
 
 
@@ -121,11 +121,13 @@ class _Row:
         self.close_to_refresh = apart("PRE", "REF", "tRP")
         self.refresh_to_open = apart("REF", "ACT", "tRFC")
         self.bank_cycle = timing["tRC"] * self.per
+        one_group = gang.stack_ids == gang.bank_groups == 1
+        self.act_to_act = timing["tRRDL" if one_group else "tRRDS"]  # cycles
         self.opening = 0
         if not gang.broadcast:
             windows, rest = divmod(gang.bank_count - 1, 4)
-            alone = (gang.bank_count - 1) * timing["tRRDS"]
-            self.opening = max(alone, windows * timing["tFAW"] + rest * timing["tRRDS"]) * self.per
+            alone = (gang.bank_count - 1) * self.act_to_act
+            self.opening = max(alone, windows * timing["tFAW"] + rest * self.act_to_act) * self.per
 
     def rising(self, ticks: int) -> int:
         """The first rising edge from a tick on."""

@@ -69,6 +69,14 @@ def test_the_core_reaches_the_closed_form_within_one_percent(name, shape, spaces
     assert share == pytest.approx(bundle_bandwidth(HBM3[name], gang, spaces).share, rel=0.01)
 
 
+@SETS
+@pytest.mark.parametrize(("spaces", "within"), [(1, 0.002), (2, 0.012), (4, 0.01)])
+def test_acts_within_one_bank_group_keep_its_longer_distance(name, spaces, within):
+    gang = Gang(bank_groups=1, banks=4, broadcast=False)
+    share = gang_share(run_alone(HBM3[name], gang, spaces), gang)
+    assert share == pytest.approx(bundle_bandwidth(HBM3[name], gang, spaces).share, rel=within)
+
+
 @given(
     rcd=st.integers(5, 60),
     rp=st.integers(5, 60),
