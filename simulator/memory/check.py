@@ -35,6 +35,7 @@ from .check_rules import (
 from .check_words import (
     COLUMN_BUS,
     EDGE,
+    GANG_CLOSE,
     GANG_COLUMN_BUS,
     GANG_LEFT,
     GANG_ROW_BUS,
@@ -176,7 +177,7 @@ def _singles(device: Device, refresh: str) -> list[tuple[int, str, str]]:
     if refresh == "off":
         absent |= {REFRESH_GAP, REFRESH_MEAN}
     if device.gang is None:
-        absent |= {GANG_STATE, GANG_LEFT}
+        absent |= {GANG_STATE, GANG_LEFT, GANG_CLOSE}
     if device.gang is None or not device.gang.own_bus:
         absent |= {GANG_ROW_BUS, GANG_COLUMN_BUS}
     named = dict(SINGLES)
@@ -230,6 +231,7 @@ def facts_of(device: Device, rules: Sequence[Rule], refresh: str) -> Facts:
         late=MOST_POSTPONED * interval,
         members=np.array(gangs, np.int64),
         own_bus=device.gang is not None and device.gang.own_bus,
+        broadcast=device.gang is not None and device.gang.broadcast,
     )
 
 

@@ -35,6 +35,7 @@ from .check_words import (
     DATA_BUS,
     EDGE,
     FOUR_ACTIVATES,
+    GANG_CLOSE,
     GANG_LEFT,
     GANG_ROW_BUS,
     GANG_STATE,
@@ -69,7 +70,7 @@ class Facts(NamedTuple):
     own_data: a data bus for each unit of rank level. pairs: rules before the single ones. refresh:
     the level whose units are refreshed, or -1; interval: tREFI; late: ticks that refreshes may be
     behind. members [banks, of a gang]: the banks of each bank's gang; own_bus: whether gang
-    commands have buses of their own."""
+    commands have a row and a column bus of their own; broadcast: whether ACTG opens gangs."""
 
     rows: Any
     first: Any
@@ -93,6 +94,7 @@ class Facts(NamedTuple):
     late: int
     members: Any
     own_bus: bool
+    broadcast: bool
 
 
 class Seen(NamedTuple):
@@ -199,6 +201,7 @@ def _buses(facts: Facts, seen: Seen, found: Found, k: int, c: int, command: int,
     bus, tick = facts.bus[command], seen.now[c]
     rule = facts.pairs + ROW_BUS + bus
     if command >= ACTG and facts.own_bus:
+        bus = 1 if command == RDG else 0  # whatever the host shares
         rule = facts.pairs + GANG_ROW_BUS + bus
         bus += 2 + 2 * facts.unit[b, RANK]
     free = seen.bus[c, bus]
@@ -241,9 +244,11 @@ def _open_close(
             _count(facts, seen, c, b, 1)
         seen.row[c, b] = row
     elif command == PREA:
-        start = facts.unit[b, RANK] * facts.span
+        start, left = facts.unit[b, RANK] * facts.span, True
         for bank in range(start, start + facts.span):
+            left = left and seen.gang[c, bank] == 0
             _close(facts, seen, c, bank)
+        _state(found, base + GANG_LEFT, left, k)
     elif command == REF:
         _state(found, base + REFRESH_STATE, seen.open[c, facts.unit[b, RANK]] == 0, k)
     elif command == REFP:
@@ -263,20 +268,28 @@ def _open_close(
 def _gang_open_close(
     facts: Facts, seen: Seen, found: Found, k: int, c: int, command: int, b: int, row: int
 ) -> None:
-    """The same of every bank of a gang. RDG finds one row in all of them, whoever opened it."""
-    one, same = seen.row[c, b], seen.row[c, b] != CLOSED
-    for i in range(facts.members.shape[1]):
+    """The same of every bank of a gang. RDG finds one row in all of them, whoever opened it. PREG
+    finds all opened by ACTG; where ACTs open them, for a refresh not all, but one at least."""
+    one, same, count = seen.row[c, b], seen.row[c, b] != CLOSED, facts.members.shape[1]
+    opened = 0
+    for i in range(count):
         m = facts.members[b, i]
         if command == ACTG:
             _state(found, facts.pairs + ROW_STATE, seen.row[c, m] == CLOSED, k)
             if seen.row[c, m] == CLOSED:
                 _count(facts, seen, c, m, 1)
             seen.row[c, m] = row
+            seen.gang[c, m] = 1
         elif command == PREG:
+            opened += seen.gang[c, m] if facts.broadcast else int(seen.row[c, m] != CLOSED)
             _close(facts, seen, c, m)
         else:
             same = same and seen.row[c, m] == one
-        seen.gang[c, m] = command != PREG
+            if not facts.broadcast:
+                seen.gang[c, m] = 1
+    if command == PREG:
+        least = count if facts.broadcast else 1
+        _state(found, facts.pairs + GANG_CLOSE, opened >= least, k)
     if command == RDG:
         _state(found, facts.pairs + GANG_STATE, same and (row < 0 or one == row), k)
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 (
     ROW_STATE, COLUMN_STATE, COLUMN_ROW, REFRESH_STATE, FOUR_ACTIVATES, ROW_BUS, COLUMN_BUS, EDGE,
     DATA_BUS, RANK_SWITCH, REFRESH_GAP, REFRESH_MEAN, GANG_STATE, GANG_LEFT, GANG_ROW_BUS,
-    GANG_COLUMN_BUS,
-) = range(16)  # fmt: skip
+    GANG_COLUMN_BUS, GANG_CLOSE,
+) = range(17)  # fmt: skip
 """Numbered from the end of the pair rules."""
 
 SINGLES = {
@@ -36,6 +36,7 @@ SINGLES = {
     GANG_LEFT: ("left to its gang", "bank"),
     GANG_ROW_BUS: ("row bus of gangs", "rank"),
     GANG_COLUMN_BUS: ("column bus of gangs", "rank"),
+    GANG_CLOSE: ("open before PREG", "gang"),
 }
 """Name and scope. Ranks stand for pseudo channels where a standard has those."""
 
@@ -51,9 +52,10 @@ _SAID = {
     DATA_BUS: "its data start {late} ticks before those of an earlier command end",
     RANK_SWITCH: "its data come {late} ticks too early after those of another rank",
     GANG_STATE: "the banks of the gang do not all hold its row",
-    GANG_LEFT: "a gang has opened the bank",
+    GANG_LEFT: "a gang's row is open there",
     GANG_ROW_BUS: "{late} ticks before its row bus falls free",
     GANG_COLUMN_BUS: "{late} ticks before its column bus falls free",
+    GANG_CLOSE: "no unit has opened the banks of the gang",
 }
 
 

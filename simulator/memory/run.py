@@ -183,6 +183,7 @@ def simulate(
         record=record,
         ticking=every_tick,
         program=None if program is None else program.table(config),
+        gang=program.gang if program is not None and controller.refresh == "per-bank" else None,
     )
     return _run_of(config, controller, requests, tables.ticks_per_cycle, done, program)
 
@@ -247,11 +248,22 @@ def _tables(config: DramConfig, controller: Controller, gang: Gang | None = None
 
 
 def _engine(
-    config: DramConfig, run: Callable[..., dict[str, Any]], *given: Any, **named: Any
+    config: DramConfig,
+    run: Callable[..., dict[str, Any]],
+    *given: Any,
+    gang: Gang | None = None,
+    **named: Any,
 ) -> Any:
+    """gang: of units that read while single banks are refreshed."""
     try:
         return run(*given, **named)
     except RuntimeError as fault:  # the engine's one fault that good tables can lead to
+        if gang is not None:
+            raise BadInput(
+                f"{fault}: a gang needs all its {gang.bank_count} banks at once, and refreshes of "
+                "single banks keep one from it; take all-bank refresh or a smaller gang",
+                key="gang",
+            ) from None
         raise BadInput(
             f"{fault}: raise tREFI of {config.timing.name}, or shorten what it waits for",
             key="timing",

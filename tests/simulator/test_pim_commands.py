@@ -27,6 +27,8 @@ from moesaic.simulator.pim import banks_of, rows_in_turn
 from moesaic.simulator.pim.rates import one_channel
 
 ACT, PRE, PREA, RD, WR, RDA, WRA, REF, REFP, ACTG, RDG, PREG = range(12)
+OTHERS = ("ddr5_4800_16Gb_x8_2ch_2rank", "lpddr5_6400_16Gb_4ch", "gddr6_14000_16Gb_2ch")
+"""One command bus for the host's rows and columns."""
 HBM3 = ("hbm3_5200_duplex_16ch2pc", "hbm3_6400_16Gb_16ch2pc_2sid")
 SHAPES = (
     {"bank_groups": 4, "banks": 2},
@@ -44,24 +46,24 @@ class Case(NamedTuple):
     program: np.ndarray
 
 
-def traffic(rng, count, gap, banks, rows=3):
+def traffic(rng, count, gap, banks, rows=3, columns=32):
     """Requests of one channel as the core takes them."""
     arrival = np.cumsum(rng.integers(0, 2 * gap, count)).astype(np.int64)
-    whole = (rng.integers(0, n, count).astype(np.int32) for n in (1, banks, rows, 32))
+    whole = (rng.integers(0, n, count).astype(np.int32) for n in (1, banks, rows, columns))
     return arrival, rng.random(count) < 0.3, *whole
 
 
 def program_of(rng, config, gang, rows):
     spaces = int(rng.integers(1, gang.count_in(config) + 1))
-    rank, index = rng.integers(0, 2, rows), rng.integers(0, spaces, rows)
+    rank, index = rng.integers(0, config.rank_count, rows), rng.integers(0, spaces, rows)
     return np.stack([0 * rank, rank, index, rng.integers(0, 50, rows)], 1).astype(np.int32)
 
 
 def run(case, tables=None, ticking=False):
     tables = tables or dram_tables(case.config, case.gang)
     return dram_run(
-        engine_spec(tables), engine_policy(case.controller, 2), *case.asked, channels=1,
-        in_order=False, threads=1, record=True, ticking=ticking, program=case.program,
+        engine_spec(tables), engine_policy(case.controller, tables.ticks_per_cycle), *case.asked,
+        channels=1, in_order=False, threads=1, record=True, ticking=ticking, program=case.program,
     )  # fmt: skip
 
 
@@ -76,8 +78,10 @@ def check(case, done):
 @st.composite
 def cases(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    config = one_channel(dram_config(draw(st.sampled_from(HBM3))))
-    shape = draw(st.sampled_from(SHAPES))
+    config = one_channel(dram_config(draw(st.sampled_from((*HBM3, *OTHERS)))))
+    part = config.organisation
+    fits = [shape for shape in SHAPES if shape.get("stack_ids", 1) <= part.stack_ids]
+    shape = draw(st.sampled_from(fits))
     gang = Gang(**shape, broadcast=draw(st.booleans()), own_bus=draw(st.booleans()))
     rows = draw(st.sampled_from(["open", "closed", "timeout"]))
     all_banks = gang.bank_count == 32  # one of them is always being refreshed otherwise
@@ -90,18 +94,18 @@ def cases(draw):
         read_queue=draw(st.sampled_from([1, 4, 32])),
         write_queue=draw(st.sampled_from([1, 4, 32])),
     )
-    gap, banks = draw(st.sampled_from([1, 4, 20])), draw(st.sampled_from([8, 64]))
-    asked = traffic(rng, draw(st.integers(0, 700)), gap, banks)
+    gap, banks = draw(st.sampled_from([1, 4, 20])), draw(st.sampled_from([8, config.banks]))
+    asked = traffic(rng, draw(st.integers(0, 700)), gap, banks, columns=part.columns)
     return Case(config, gang, controller, asked, program_of(rng, config, gang, 20))
 
 
 @given(case=cases())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_every_command_is_that_of_the_plain_reference_and_breaks_no_rule(case):
     fast, plain = run(case), run(case, ticking=True)
     for name in plain:
         assert np.array_equal(fast[name], plain[name]), name
-    assert fast["counts"][0, RDG] == 32 * len(case.program)
+    assert fast["counts"][0, RDG] == case.config.organisation.columns * len(case.program)
     assert (fast["finish"] > 0).all()
     report = check(case, fast)
     assert report.ok, report.table()
@@ -226,6 +230,103 @@ def test_what_does_not_fit_the_memory_is_refused():
     record = ([0], [0], [ACTG], [0], [0])
     with pytest.raises(BadInput, match="say which banks a gang has"):
         check_commands(CONFIG, *record)
+
+
+@pytest.mark.parametrize("name", ["channel", "rank", "index", "row"])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (1 << 31, "must be at most"),
+        (1 << 40, "must be at most"),
+        (1 << 63, "must be at most"),
+        (1 << 70, "must be whole numbers"),
+        (1.5, "must be whole numbers"),
+        (float("nan"), "must be whole numbers"),
+        (True, "must be whole numbers"),
+        ([[1], [2, 3]], "must be whole numbers"),
+        ([0, 0, 0], "differ in shape"),
+    ],
+)
+def test_a_program_keeps_its_numbers_or_is_refused(name, wrong, said):
+    given = {"channel": 0, "rank": 0, "index": [0, 1], "row": [0, 1]} | {name: wrong}
+    with pytest.raises(BadInput, match=said):
+        Program.of(DUPLEX, *given.values())
+
+
+def test_a_program_is_whole_however_it_is_made():
+    made = Program.of(DUPLEX, 0, np.uint8(1), [0, 1], np.array([2, -1], np.int16))
+    assert {made.channel.dtype, made.rank.dtype, made.row.dtype} == {np.dtype(np.int64)}
+    with pytest.raises(BadInput, match=r"row: must lie in 0\.\."):
+        made.table(CONFIG)
+    assert Program.of(DUPLEX, 0, 0, 0, []).table(CONFIG).shape == (0, 4)
+    with pytest.raises(BadInput, match="as many of each"):
+        msgspec.structs.replace(made, row=made.row[:1])
+    with pytest.raises(BadInput, match="int64"):
+        msgspec.structs.replace(made, row=made.row / 2)
+    for energy in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(BadInput, match="energy_j_per_byte: must be a finite number"):
+            Program.of(DUPLEX, 0, 0, 0, 0, energy)
+
+
+def test_a_gang_of_all_banks_never_opens_while_single_banks_are_refreshed():
+    gang = Gang(stack_ids=2, bank_groups=4, banks=4)
+    program = rows_in_turn(CONFIG, gang, 3)
+    with pytest.raises(BadInput, match=r"needs all its 32 banks at once.*smaller gang"):
+        simulate(CONFIG, Controller(refresh="per-bank"), Requests.of([]), program=program)
+
+
+# States that the checker knows, by records made by hand.
+
+
+def broken(gang, *commands, config=CONFIG):
+    """Names of the rules that such (tick, command, bank, row) break."""
+    tick, command, bank, row = zip(*commands, strict=True)
+    report = check_commands(
+        config, tick, [0] * len(tick), command, bank, row, refresh="off", gang=gang
+    )
+    return {rule.name for rule in report.rules if rule.violations}
+
+
+ACTS = [(200 * i, ACT, int(b), 7) for i, b in enumerate(banks_of(CONFIG, DUPLEX, 0))]
+ONE_BY_ONE = msgspec.structs.replace(DUPLEX, broadcast=False)
+
+
+def test_a_gang_opens_reads_and_closes_by_its_own_commands():
+    assert not broken(DUPLEX, (0, ACTG, 0, 7), (400, RDG, 0, 7), (800, PREG, 0, -1))
+    assert not broken(ONE_BY_ONE, *ACTS, (2000, RDG, 0, 7), (3000, PREG, 0, -1))
+    # A refresh cuts the opening short.
+    assert not broken(ONE_BY_ONE, ACTS[0], (1000, PREG, 0, -1))
+
+
+def test_prea_finds_no_row_of_a_gang():
+    gang_open = (0, ACTG, 0, 7)
+    assert broken(DUPLEX, gang_open, (1000, PREA, 0, -1)) == {"left to its gang"}
+    assert broken(DUPLEX, gang_open, (1000, PREA, 16, -1)) == {"left to its gang"}
+    assert not broken(DUPLEX, gang_open, (1000, PREA, 32, -1))  # the other pseudo channel
+    assert not broken(DUPLEX, gang_open, (1000, PREG, 0, -1), (2000, PREA, 0, -1))
+    read = (2000, RDG, 0, 7)
+    assert broken(ONE_BY_ONE, *ACTS, read, (3000, PREA, 0, -1)) == {"left to its gang"}
+
+
+def test_preg_finds_a_row_that_its_gang_has_opened():
+    close = (3000, PREG, 0, -1)
+    for gang in (DUPLEX, ONE_BY_ONE):
+        assert broken(gang, close) == {"open before PREG"}
+        assert broken(gang, *ACTS, close, (4000, PREG, 0, -1)) >= {"open before PREG"}
+    assert broken(DUPLEX, *ACTS, close) == {"open before PREG"}
+    assert broken(DUPLEX, *ACTS, (2000, RDG, 0, 7), close) == {"open before PREG"}
+
+
+@pytest.mark.parametrize("name", [HBM3[0], *OTHERS])
+def test_gangs_have_a_row_and_a_column_bus_of_their_own_whatever_the_host_has(name):
+    config = one_channel(dram_config(name))
+    gang = Gang(bank_groups=4, banks=1)
+    one, other = (int(banks_of(config, gang, i)[0]) for i in (0, 1))
+    meet = [(0, ACTG, one, 7), (600, RDG, one, 7)]
+    assert not broken(gang, *meet, (600, ACTG, other, 7), config=config)
+    shared = msgspec.structs.replace(gang, own_bus=False)
+    seen = broken(shared, *meet, (600, ACTG, other, 7), config=config)
+    assert seen == (set() if config.timing.standard.name == "HBM3" else {"command bus"})
 
 
 # Every rule cut short.
