@@ -16,4 +16,5 @@ LD_PRELOAD="$(library libasan.so) $(library libstdc++.so)" ASAN_OPTIONS=detect_l
   PYTHONPATH="$build:$site" .venv/bin/python -S -c '
 import sys, moesaic._core, pytest
 assert moesaic._core.__file__.startswith(sys.argv[1]), moesaic._core.__file__
-sys.exit(pytest.main(["-p", "no:cacheprovider", "tests/core"]))' "$build"
+sys.exit(pytest.main(["-p", "no:cacheprovider", "-m", "not slow", "tests/core",
+                      "tests/simulator/test_pim_commands.py"]))' "$build"
