@@ -124,10 +124,9 @@ def test_a_machine_of_two_kinds_of_pim_is_refused(mixtral, duplex):
 def test_an_xpu_alone_asks_nothing_of_its_pim(mixtral, duplex):
     bare = msgspec.structs.replace(duplex.devices[0], gang=None)
     machine = msgspec.structs.replace(duplex, devices=(bare,) * 4)
-    words = {"parallel": SPLIT, "detail": "cycle", "efficiency": Efficiency()}
-    assert estimate(mixtral, make_step(mixtral, batch=4), machine, units="xpu", **words).seconds > 0
+    assert memory_rates(machine, mixtral, Efficiency(), alone=True).share == Efficiency()
     with pytest.raises(BadInput, match="names no `gang`"):
-        estimate(mixtral, make_step(mixtral, batch=4), machine, **words)
+        memory_rates(machine, mixtral, Efficiency())
 
 
 def test_more_bandwidth_of_the_pim_is_never_slower(mixtral, duplex):

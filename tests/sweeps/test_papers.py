@@ -125,10 +125,10 @@ def test_one_affinity_keeps_as_many_steps_as_both_published_mixtral_maps():
         assert 31 * hops == pytest.approx(MIXTRAL_HOPS[gpus], rel=0.02)
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("duplex",)]
-
-
-@pytest.mark.parametrize("paper", [name for name in PAPERS if name != "duplex"] + SLOW)
+@pytest.mark.parametrize(
+    "paper",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "duplex")) for name in PAPERS],
+)
 def test_a_small_run_gives_claims_with_their_reasons(paper, capsys):
     assert main(["reproduce", paper, "--small", "--json"]) == 0
     claims = json.loads(capsys.readouterr().out)
