@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..base import BadInput
+from . import question as q
 from . import show
 from .pim_crossover import crossover
 
@@ -30,6 +31,11 @@ MEETINGS = (
 app.command()(crossover)
 
 
+Rows = list[dict[str, Any]]
+PACES = ("tokens", "spaces in turn", "cycles a read", "reads wait", "rows read ahead")
+AHEAD = "Shares of the internal bandwidth: simulated, and the longer of bytes and arithmetic."
+
+
 @app.command()
 def bandwidth(
     on: Annotated[str, typer.Option(help="A device with PIM: `moesaic hardware list`, or .toml.")],
@@ -40,6 +46,9 @@ def bandwidth(
         Path | None,
         typer.Option(help="Write every command of the last run, host and PIM, to this Parquet."),
     ] = None,
+    tokens: Annotated[
+        str, typer.Option(help="Inputs that each weight meets, by commas: reads that wait for it.")
+    ] = "",
     json: show.Json = False,
     out: show.Out = None,
 ) -> None:
@@ -49,7 +58,7 @@ def bandwidth(
 
     Example: moesaic pim bandwidth --on duplex
 
-    Example: moesaic pim bandwidth --on bank-group-pim --memory hbm3_6400_16Gb_16ch2pc_2sid --json
+    Example: moesaic pim bandwidth --on duplex --tokens 1,8,16,32 --json
     """
     from ..hardware.load import dram_config
     from ..simulator.pim.rates import memory_of, one_channel
@@ -62,17 +71,25 @@ def bandwidth(
     config = one_channel(config if memory is None else dram_config(memory))
     rates = _rates(config, gang)
     meetings, last = _meetings(config, gang, device.internal_energy_j_per_byte)
+    pace = _paces(device, tokens, memory)
     facts = {"device": device.name, "memory": config.name, "rates": rates, "meetings": meetings}
+    facts |= {"paced": pace} if pace else {}
     if record is not None:
         save_commands(record, last.run)
     if out is not None:
         show.save_json(out, facts)
     if json:
         show.json(facts)
-        return
-    show.table(f"{device.name} on {config.name}, alone", RATES, [_rate_cells(r) for r in rates],
+    else:
+        _tables(f"{device.name} on {config.name}, alone", rates, pace, meetings)
+
+
+def _tables(title: str, rates: Rows, pace: Rows, meetings: Rows) -> None:
+    show.table(title, RATES, [_rate_cells(row) for row in rates],
                note="Shares of the gangs' peak, refresh and activation counted.")  # fmt: skip
-    show.table("Host and PIM at once", MEETINGS, [_meeting_cells(m) for m in meetings],
+    if pace:
+        show.table("With arithmetic", PACES, [_pace_cells(row) for row in pace], note=AHEAD)
+    show.table("Host and PIM at once", MEETINGS, [_meeting_cells(row) for row in meetings],
                note="Shares of each one's own peak in a pseudo channel. The PIM reads two gangs in "
                "turn (one, where no other is left), the host whole rows.")  # fmt: skip
 
@@ -87,7 +104,32 @@ def _pim(name: str) -> Pim:
     return found
 
 
-def _rates(config: DramConfig, gang: Gang) -> list[dict[str, Any]]:
+def _paces(device: Pim, tokens: str, memory: str | None) -> Rows:
+    import msgspec
+
+    from ..simulator.pim import paced
+
+    if not tokens:
+        return []
+    if memory is not None:
+        raise BadInput(
+            "goes without --memory: the units' peak is that on their own", key="--tokens"
+        )
+    return [
+        {"spaces": spaces} | msgspec.to_builtins(paced(device, count, spaces))
+        for count in q.numbers(tokens, "--tokens")
+        for spaces in (1, 2)
+    ]
+
+
+def _pace_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["tokens"]), str(row["spaces"]), str(row["read_cycles"]),
+        f"{row['waiting']:.1%}", f"{row['ahead']:.1%}",
+    )  # fmt: skip
+
+
+def _rates(config: DramConfig, gang: Gang) -> Rows:
     import msgspec
 
     from ..simulator.pim.rates import gangs_of, rate_of
@@ -114,9 +156,7 @@ def _rate_cells(row: dict[str, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _meetings(
-    config: DramConfig, gang: Gang, energy_j_per_byte: float | None
-) -> tuple[list[dict[str, Any]], Any]:
+def _meetings(config: DramConfig, gang: Gang, energy_j_per_byte: float | None) -> tuple[Rows, Any]:
     """Every case, and the last as it was run."""
     import msgspec
 

@@ -12,7 +12,7 @@ from moesaic.cli.app import main
 from moesaic.hardware import Gang, Pim
 from moesaic.hardware.load import CATALOGUE, device, dram_config
 from moesaic.simulator.memory.check import check_commands
-from moesaic.simulator.pim import PimRate, pim_rate
+from moesaic.simulator.pim import PimRate, paced, pim_rate
 from moesaic.simulator.pim.meeting import meet
 from moesaic.simulator.pim.rates import memory_of, one_channel
 
@@ -51,6 +51,24 @@ def test_a_rate_is_kept():
     assert again == first
     assert isinstance(again, PimRate)
     assert time.perf_counter() - begin < 0.5
+
+
+def test_reads_that_wait_for_arithmetic_open_rows_in_its_time():
+    few, many = (paced(pim("duplex"), tokens, spaces=1) for tokens in (8, 16))
+    assert few.read_cycles == 4
+    assert few.waiting == pytest.approx(few.ahead, rel=1e-3)  # 8 tokens: what it is built for
+    assert many.read_cycles == 8
+    assert many.waiting < 0.9 * many.ahead == pytest.approx(0.45, rel=1e-3)
+    hidden = paced(pim("duplex"), 16, spaces=2)
+    assert many.waiting < hidden.waiting < hidden.ahead
+
+
+def test_a_unit_at_every_bank_is_bound_by_arithmetic_from_two_tokens_on():
+    two = paced(pim("bank-pim"), 2)
+    assert two.read_cycles == 8
+    assert two.ahead == pytest.approx(0.5, rel=0.01)
+    with pytest.raises(BadInput, match="between 1 and 256"):
+        paced(pim("bank-pim"), 0)
 
 
 def test_a_device_without_a_gang_or_of_another_size_is_refused():
