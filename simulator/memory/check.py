@@ -7,7 +7,7 @@ kind the latest counts, so a violation is one command too early and not every pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -32,6 +32,7 @@ from .check_rules import (
     rows_of,
     rules_of,
 )  # fmt: skip
+from .check_seen import Facts, Found, remembered
 from .check_words import (
     COLUMN_BUS,
     EDGE,
@@ -47,9 +48,6 @@ from .check_words import (
     SINGLES,
     in_words,
 )  # fmt: skip
-
-if TYPE_CHECKING:
-    from .check_walk import Facts, Found
 
 LEVELS: dict[str, int] = {"all-bank": RANK, "per-bank": TOGETHER, "off": -1}
 MOST_TICKS = 2**60
@@ -123,7 +121,7 @@ def check_commands(
     recorded) [n]. gang: the banks that its commands go to. Ticks count from 0, where the first
     interval of refresh begins. Raises BadInput on arrays that are no such record.
     """
-    from .check_walk import Found, remembered, walk
+    from .check_walk import walk
 
     if refresh not in LEVELS:
         raise BadInput(f"must be one of {', '.join(LEVELS)}", key="refresh", value=refresh)
@@ -195,7 +193,6 @@ def _switch(device: Device) -> int:
 
 def facts_of(device: Device, rules: Sequence[Rule], refresh: str) -> Facts:
     """The device as the walk reads it."""
-    from .check_walk import Facts
 
     per, rows = device.ticks_per_cycle, rows_of(device, list(rules))
     unit = np.array(

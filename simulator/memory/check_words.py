@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .check_rules import COMMANDS, PREA, RANK, REF, SENT_AS, Device, Rule
 
 if TYPE_CHECKING:
-    from .check_walk import Facts, Found
+    from .check_seen import Facts, Found
 
 (
     ROW_STATE, COLUMN_STATE, COLUMN_ROW, REFRESH_STATE, FOUR_ACTIVATES, ROW_BUS, COLUMN_BUS, EDGE,
