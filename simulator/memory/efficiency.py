@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput, Count, Spec, unknown
-from ...base.files import cache_folder, content_hash, read_bounded, write_text
 from ...hardware import System
 from ...hardware.dram import DramConfig
 from ...hardware.load import dram_config
 from ...roofline import Efficiency
 from ...workload import MoEModel
 from .controller import Controller
+from .kept import kept
 from .layouts import Expert, Reading, expert_runs, stacked
 from .maps import maps_of
 from .run import simulate
@@ -126,29 +124,14 @@ def sampled(config: DramConfig, controller: Controller, runs: Runs) -> Sampled:
     """The steady rate of a stream: of parts spread over it, twice as many until the rate moves no
     more than `MOVES`. Kept in the cache folder under the content of all that it depends on."""
     tiles = runs.sample(PARTS, _part_bytes(config))
-    key = content_hash(
+    return kept(
+        "memory",
+        Sampled,
+        lambda: _measured(config, controller, runs),
         *(msgspec.json.encode(part) for part in (config, controller)),
         *(column.tobytes() for column in (tiles.base, tiles.size, tiles.write)),
         f"{runs.bytes} {PARTS} {PART_INTERVALS} {MOVES} {MOST_DOUBLINGS} {STEADY}",
-        _core_hash(),
     )
-    file = cache_folder("memory") / f"{key}.json"
-    if file.exists():
-        try:
-            return msgspec.json.decode(read_bounded(file), type=Sampled)
-        except (msgspec.DecodeError, BadInput):
-            file.unlink(missing_ok=True)  # a broken entry is computed again
-    made = _measured(config, controller, runs)
-    write_text(file, msgspec.json.encode(made).decode())
-    return made
-
-
-@functools.cache
-def _core_hash() -> str:
-    """Of the compiled core that this process runs."""
-    from ... import _core
-
-    return content_hash(read_bounded(_core.__file__))
 
 
 def _measured(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-
 import msgspec
 
 from ...base import Evidence
 from ...hardware import Pim
 from ...hardware.dram import DramConfig
 from ...hardware.gang import Gang
+from ..memory.kept import kept
 from .meeting import meet
-from .rates import gangs_of, memory_of, one_channel
+from .rates import INTERVALS, RAMP, gangs_of, memory_of, one_channel
 
 
 class HostRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,19 +23,20 @@ class HostRate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def host_rate(device: Pim, spaces: int = 2, *, own_bus: bool | None = None) -> HostRate:
-    """The host's rates beside units that read `spaces` gangs in turn, on the memory core.
+    """The host's rates beside units that read `spaces` gangs in turn, on the memory core, kept as
+    `pim_rate` is.
 
     own_bus: instead of what the device states. Raises BadInput for a device that names no gang.
     """
     config, gang = memory_of(device)
     if own_bus is not None:
         gang = msgspec.structs.replace(gang, own_bus=own_bus)
-    return _met(msgspec.json.encode((one_channel(config), gang)), spaces)
+    config = one_channel(config)
+    parts = msgspec.json.encode((config, gang)), f"host {spaces} {RAMP} {INTERVALS}"
+    return kept("pim", HostRate, lambda: _met(config, gang, spaces), *parts)
 
 
-@functools.cache
-def _met(memory: bytes, spaces: int) -> HostRate:
-    config, gang = msgspec.json.decode(memory, type=tuple[DramConfig, Gang])
+def _met(config: DramConfig, gang: Gang, spaces: int) -> HostRate:
     where = "other" if gangs_of(config, gang) > 1 else "same"
     found = meet(config, gang, where, spaces=spaces)
     return HostRate(alone=found.host_alone, beside=min(1.0, found.host / found.host_alone))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput
-from ...base.files import cache_folder, content_hash, read_bounded, write_text
 from ...base.spec import Spec
 from ...hardware import Pim
 from ...hardware.dram import COMMANDS, DramConfig
 from ...hardware.gang import Gang
 from ...hardware.load import dram_config
 from ..memory.controller import Controller
+from ..memory.kept import kept
 from ..memory.program import Program
 from ..memory.requests import Requests
 from ..memory.run import Commands, DramRun, simulate
@@ -76,25 +74,8 @@ def one_channel(config: DramConfig) -> DramConfig:
 def rate_of(config: DramConfig, gang: Gang, spaces: int) -> PimRate:
     """`pim_rate` of a memory of one channel and a gang."""
     closed = bundle_bandwidth(config, gang, spaces).share
-    key = content_hash(
-        msgspec.json.encode((config, gang)), f"{spaces} {RAMP} {INTERVALS} {closed}", _core_hash()
-    )
-    file = cache_folder("pim") / f"{key}.json"
-    if file.exists():
-        try:
-            return msgspec.json.decode(read_bounded(file), type=PimRate)
-        except (msgspec.DecodeError, BadInput):
-            file.unlink(missing_ok=True)  # a broken entry is computed again
-    made = _simulated(config, gang, spaces, closed)
-    write_text(file, msgspec.json.encode(made).decode())
-    return made
-
-
-@functools.cache
-def _core_hash() -> str:
-    from ... import _core
-
-    return content_hash(read_bounded(_core.__file__))
+    parts = msgspec.json.encode((config, gang)), f"{spaces} {RAMP} {INTERVALS} {closed}"
+    return kept("pim", PimRate, lambda: _simulated(config, gang, spaces, closed), *parts)
 
 
 def _simulated(config: DramConfig, gang: Gang, spaces: int, closed: float) -> PimRate:

@@ -15,8 +15,8 @@ from ...workload import MoEModel, Parallel
 from ...workload.drawn import drawn_loads
 from ..step.attention_pair import busy
 from ..step.expert_layer import FEWEST_DRAWS, ExpertLayer, draws_of
-from ..step.pair import pairs_of, slowed
-from ..step.policies import SHARING, policy_of
+from ..step.pair import pair_in, slowed
+from ..step.policies import policy_of
 from ..step.rates import Rates
 from ..step.spent import joules
 from .costs import Priced
@@ -35,8 +35,8 @@ class CycleCosts:
 
     Every layer of a stage meets one of the batches that `draws_of` draws, chosen by a hash of the
     stage and the seed, so that equal questions get equal answers; the mean is that of `cycle` but
-    for the batches drawn. stages:
-    those of another way to share the same model, system, split and host rates, to be used again.
+    for the batches drawn. stages: those of another way to share the same model, system, split and
+    host rates, to be used again.
     """
 
     evidence: Evidence = "simulated"
@@ -53,8 +53,8 @@ class CycleCosts:
         stages: Stages | None = None,
     ) -> None:
         self.stages = stages or Stages(model, system, parallel, rates.share)
-        self.policy = policy_of(units or SHARING)
-        self.pair = pairs_of(system, rates, alone=self.policy.share is None).of[0]
+        self.policy = policy_of(units)
+        self.pair = pair_in(system, rates, alone=self.policy.share is None)
         self.seed = seed
         self.batches: dict[tuple[int, int], tuple[Floats, Floats]] = {}
 

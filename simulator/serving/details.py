@@ -8,7 +8,7 @@ from functools import partial
 from ...base import BadInput, unknown
 from ...hardware import System
 from ...workload import MoEModel, Parallel
-from ..step.policies import SHARING, policy_of
+from ..step.policies import policy_of
 from ..step.rates import memory_rates
 from .costs import StageCosts
 from .cycle_costs import CycleCosts
@@ -18,7 +18,7 @@ from .estimated import EstimatedCosts
 def _cycle(
     model: MoEModel, system: System, parallel: Parallel, *, units: str, seed: int
 ) -> StageCosts:
-    rates = memory_rates(system, model, alone=policy_of(units or SHARING).share is None)
+    rates = memory_rates(system, model, alone=policy_of(units).share is None)
     return CycleCosts(model, system, parallel, rates, units=units, seed=seed)
 
 

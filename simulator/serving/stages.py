@@ -14,7 +14,7 @@ from ...roofline.reasons import critical_path
 from ...roofline.shapes import Core, Routed
 from ...workload import MoEModel, Parallel
 from ..step.attention_pair import core_times, decoding
-from ..step.pair import hosts, pairs_of
+from ..step.pair import hosts, pair_in
 from ..step.rates import Rates
 from ..step.spent import WHOLE, joules, links_j
 from .estimated import stage_step
@@ -72,10 +72,7 @@ class Stages:
         if model.two_stacks or parallel.pp > 1:
             raise BadInput("needs a decoder in one pipeline stage", key=model.name)
         self.system, self.parallel, self.share = hosts(system), parallel, share
-        first, *others = pairs_of(self.system, Rates(share=share)).of
-        if others:
-            raise BadInput("has devices of several kinds; serving takes one", key=system.name)
-        self.xpu = first
+        self.xpu = pair_in(self.system, Rates(share=share))
         kinds = tuple(kind for kind, _ in model.groups)
         self.thin = msgspec.structs.replace(model, layers=kinds)
         self.times = np.array([*(len(layers) for _, layers in model.groups), 1])

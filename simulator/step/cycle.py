@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...base import BadInput
 from ...hardware import System
 from ...roofline import Estimate, OperatorTable
 from ...roofline.prices import prices
@@ -13,8 +11,8 @@ from ...roofline.reasons import critical_path, limiter_of, reasons
 from ...roofline.shapes import Core, Routed
 from .attention_pair import core_times
 from .expert_layer import ExpertLayer, ExpertTimes, loads_of
-from .pair import Pair, Pairs, hosts, pairs_of
-from .policies import SHARING, policy_of
+from .pair import hosts, pair_in
+from .policies import policy_of
 from .rates import Rates
 from .spent import Spent
 
@@ -33,10 +31,11 @@ def cycle(
     of decoding requests may run on the PIM, as the policy `units` says; all else runs on the xPU at
     its roofline. The routing is drawn token by token where the step holds expectations, and every
     device waits for the slowest after each layer of experts, so that imbalance counts: the mean
-    over `draws_of` batches. Arithmetic runs at the units' peaks, links as in the bound.
+    over `draws_of` batches. Arithmetic runs at the units' peaks, links as in the bound. Raises
+    BadInput for devices of several kinds.
     """
-    policy = policy_of(units or SHARING)
-    pairs = pairs_of(system, rates, alone=policy.share is None)
+    policy = policy_of(units)
+    pair = pair_in(system, rates, alone=policy.share is None)
     price, _ = prices(table, hosts(system), rates.share)
     spent = Spent.of(table, price)
     times: dict[int, ExpertTimes] = {}
@@ -45,13 +44,10 @@ def cycle(
         if not ranks.size:
             continue
         if isinstance(operator.shape, Core):
-            for pair, same in pairs.among(ranks):
-                spent.attend(
-                    i, same, core_times(operator.shape, table, i, same, pair), policy.together
-                )
+            core = core_times(operator.shape, table, i, ranks, pair)
+            spent.attend(i, ranks, core, policy.together)
         elif isinstance(operator.shape, Routed):
             if id(operator.shape) not in times:
-                pair = _one(pairs, ranks, system)
                 layer = ExpertLayer.of(operator.shape, operator.dtype, pair, policy)
                 times[id(operator.shape)] = layer.times(loads_of(operator.shape, seed))
             spent.experts(i, ranks, times[id(operator.shape)])
@@ -67,10 +63,3 @@ def cycle(
         table=table,
         evidence="simulated",
     )
-
-
-def _one(pairs: Pairs, ranks: NDArray[np.int64], system: System) -> Pair:
-    found = [pair for pair, _ in pairs.among(ranks)]
-    if len(found) > 1:
-        raise BadInput("has devices of several kinds; detail 'cycle' takes one", key=system.name)
-    return found[0]

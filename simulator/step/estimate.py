@@ -10,7 +10,7 @@ from ...hardware import System
 from ...roofline import Efficiency, Estimate, OperatorTable, bound, fit, operators
 from ...workload import ExpertMap, MoEModel, Parallel, Step
 from .cycle import cycle
-from .policies import SHARING, policy_of
+from .policies import policy_of
 from .rates import memory_rates
 from .tiled import tile
 
@@ -24,7 +24,7 @@ def _cycle(
     units: str,
     seed: int,
 ) -> Estimate:
-    alone = policy_of(units or SHARING).share is None
+    alone = policy_of(units).share is None
     rates = memory_rates(system, model, efficiency, alone=alone)
     return cycle(table, system, rates, units=units, seed=seed)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +9,7 @@ from numpy.typing import NDArray
 from ...base import BadInput
 from ...hardware import AnyDevice, Pim, System
 from ...roofline.bound import Unit, units
-from .rates import Rates
+from .rates import Rates, one_kind
 
 Floats = NDArray[np.float64]
 
@@ -59,61 +57,31 @@ def at_share(unit: Unit, share: float) -> Unit:
 def pair_of(device: AnyDevice, rates: Rates) -> Pair:
     """The pair of a device; a device without PIM is an xPU alone. Raises BadInput for a PIM that
     nobody does the rest for."""
-    found = units(device)
-    if not isinstance(device, Pim):
-        return Pair(xpu=found[0], pim=None, rates=rates)
-    if device.host is None:
-        raise BadInput(
-            "has no `host`: a processor on the same memory must run what its units cannot",
-            key=device.name,
-        )
-    xpu, pim = found
-    return Pair(xpu=xpu, pim=pim, rates=rates)
+    _host(device)  # refuses a PIM without one
+    xpu, *pim = units(device)
+    return Pair(xpu=xpu, pim=pim[0] if pim else None, rates=rates)
 
 
-class Pairs(msgspec.Struct, frozen=True):
-    """The pairs of a system. kind `[devices]`: which of `of` each device is."""
-
-    of: tuple[Pair, ...]
-    kind: NDArray[np.int64]
-
-    def among(self, ranks: NDArray[np.int64]) -> Iterator[tuple[Pair, NDArray[np.int64]]]:
-        """The ranks of each kind of pair."""
-        for kind, pair in enumerate(self.of):
-            same = ranks[self.kind[ranks] == kind]
-            if same.size:
-                yield pair, same
-
-
-def pairs_of(system: System, rates: Rates, *, alone: bool = False) -> Pairs:
-    """The pairs of a system at what its memories leave them; alone: without the PIM units."""
-    system = hosts(system) if alone else system
-    kinds: list[AnyDevice] = []
-    for device in system.devices:
-        if device not in kinds:
-            kinds.append(device)
-    return Pairs(
-        tuple(pair_of(device, rates) for device in kinds),
-        np.array([kinds.index(device) for device in system.devices]),
-    )
+def pair_in(system: System, rates: Rates, *, alone: bool = False) -> Pair:
+    """The pair that every device of the system is, at what its memory leaves it; alone: without
+    the PIM units. Raises BadInput for devices of several kinds."""
+    device = one_kind(system)
+    return pair_of(_host(device) if alone else device, rates)
 
 
 def hosts(system: System) -> System:
-    """The same machine without its PIM units: each host on the memory that it shared. Devices that
-    are equal are one object, which many need to look at once only."""
-    met: list[tuple[AnyDevice, AnyDevice]] = []
-    devices: list[AnyDevice] = []
-    for device in system.devices:
-        host = next((host for seen, host in met if seen == device), None)
-        if host is None:
-            met.append((device, host := _host(device)))
-        devices.append(host)
-    return msgspec.structs.replace(system, devices=tuple(devices))
+    """The same machine without its PIM units: each host on the memory that it shared, one object
+    for all, which many need to look at once only. Raises BadInput for devices of several kinds."""
+    devices = (_host(one_kind(system)),) * len(system.devices)
+    return msgspec.structs.replace(system, devices=devices)
 
 
 def _host(device: AnyDevice) -> AnyDevice:
     if not isinstance(device, Pim):
         return device
     if device.host is None:
-        raise BadInput("has no `host` to run alone", key=device.name)
+        raise BadInput(
+            "has no `host`: a processor on the same memory must run what its units cannot",
+            key=device.name,
+        )
     return msgspec.structs.replace(device.host, memory=device.memory)

@@ -45,6 +45,8 @@ SHARING = "rule"
 
 
 def policy_of(name: str) -> Policy:
+    """The policy of that name, `SHARING` for ''."""
+    name = name or SHARING
     if name not in POLICIES:
         raise unknown("way to share work", name, POLICIES, key="--units")
     return POLICIES[name]

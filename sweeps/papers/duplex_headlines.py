@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .duplex_study import Point, Study
+from .duplex_study import CASES, Point, Study, points
 
 BEST = "+PE+ET"
 MIXTRAL, GLAM, GROK = "Mixtral", "GLaM", "Grok1"
@@ -209,7 +209,5 @@ HEADLINES: tuple[Headline, ...] = (
 
 def readable(headlines: Sequence[Headline], asked: Sequence[Point]) -> list[Headline]:
     """Those whose points were all asked."""
-    from .duplex_study import CASES, points
-
     whole = points(CASES)
     return [h for h in headlines if {p for p in whole if h.needs(p)} <= set(asked)]

@@ -14,7 +14,7 @@ from ...simulator.pim import host_rate, pim_rate
 from ...simulator.serving import Metrics, metrics, serve
 from ...simulator.serving.cycle_costs import CycleCosts
 from ...simulator.serving.stages import Stages
-from ...simulator.step.rates import SPACES, Rates
+from ...simulator.step.rates import CACHE_SPACES, Rates
 from ...workload import Parallel
 from ...workload.load import model as model_named
 from ...workload.requests import drawn
@@ -249,6 +249,6 @@ def rates_of(made: System, setup: Setup) -> Rates:
     return Rates(
         share=Efficiency(weights=alone, kv=alone, activations=alone, evidence="simulated"),
         pim_weights=pim_rate(device, setup.spaces).share_of_peak,
-        pim_kv=pim_rate(device, SPACES).share_of_peak,
+        pim_kv=pim_rate(device, CACHE_SPACES).share_of_peak,
         beside=host.beside,
     )
