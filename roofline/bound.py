@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..base import BadInput
 from ..hardware import System
 from .efficiency import Efficiency
+from .energy import joules, links_j
 from .estimate import Estimate
 from .prices import Unit, prices, units
 from .reasons import MORE_EXPERTS, WEIGHTS, critical_path, limiter_of, reasons
@@ -73,19 +74,10 @@ def _energy(table: OperatorTable, system: System, chosen: NDArray[np.int64]) -> 
 
     Every byte is priced as one from memory, those that a cache would hold too.
     """
-    joules = 0.0
-    moved = table.weight_bytes + table.kv_bytes + table.activation_bytes
+    work = np.stack([table.flops, table.moved_bytes])
+    total = links_j(table.link_bytes.sum(axis=(0, 1)), system)
     for rank in range(table.devices):
         for u, unit in enumerate(units(system.devices[rank])):
-            runs = chosen[:, rank] == u
-            flops, taken = float(table.flops[runs, rank].sum()), float(moved[runs, rank].sum())
-            if not flops and not taken:
-                continue
-            if unit.device.energy_j_per_flop is None or unit.energy_j_per_byte is None:
-                return None
-            joules += flops * unit.device.energy_j_per_flop + taken * unit.energy_j_per_byte
-    for tier, sent in zip(system.tiers, table.link_bytes.sum(axis=(0, 1)), strict=True):
-        if sent and tier.link.energy_j_per_byte is None:
-            return None
-        joules += float(sent) * (tier.link.energy_j_per_byte or 0.0)
-    return joules
+            done = work[:, chosen[:, rank] == u, rank].sum(axis=1)
+            total += float(joules(unit, done))
+    return None if np.isnan(total) else total

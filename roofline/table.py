@@ -67,6 +67,11 @@ class OperatorTable(msgspec.Struct, frozen=True, kw_only=True):
     def devices(self) -> int:
         return int(self.flops.shape[1])
 
+    @property
+    def moved_bytes(self) -> Floats:
+        """Weights, cache and activations: `[operators, devices]`."""
+        return np.asarray(self.weight_bytes + self.kv_bytes + self.activation_bytes)
+
     def members(self, group: Group) -> list[slice]:
         """The runs of devices that an operator of this group joins, one run after another."""
         width = {"replica": self.tp, "stage": self.stage_devices, "pipeline": self.devices}[group]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ...base import Evidence
 from ...hardware import System
+from ...roofline.energy import joules
 from ...roofline.prices import Unit
 from ...roofline.shapes import Routed
 from ...workload import MoEModel, Parallel
@@ -18,7 +19,6 @@ from ..step.expert_layer import FEWEST_DRAWS, ExpertLayer, draws_of
 from ..step.pair import pair_in, slowed
 from ..step.policies import policy_of
 from ..step.rates import Rates
-from ..step.spent import joules
 from .costs import Priced
 from .stages import KNOTS, Attention, Prompts, Stage, Stages
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ...base import BadInput
 from ...hardware import System
 from ...roofline import Efficiency, OperatorTable, operators
+from ...roofline.energy import joules, links_j
 from ...roofline.prices import prices
 from ...roofline.reasons import critical_path
 from ...roofline.shapes import Core, Routed
@@ -16,7 +17,7 @@ from ...workload import MoEModel, Parallel
 from ..step.attention_pair import core_times, decoding
 from ..step.pair import hosts, pair_in
 from ..step.rates import Rates
-from ..step.spent import WHOLE, joules, links_j
+from ..step.spent import WHOLE
 from .estimated import stage_step
 
 Floats = NDArray[np.float64]
@@ -116,7 +117,7 @@ class Stages:
         whole = core_times(core, table, i, np.arange(table.devices), self.xpu)
         requests = core.requests[-1] if decodes else np.zeros(table.devices)
         flops, moved = _per_request(core) if decodes else np.zeros((2, KNOTS.size))
-        left = np.stack([table.flops[i], _moved(table)[i]])
+        left = np.stack([table.flops[i], table.moved_bytes[i]])
         left -= np.stack([whole.decode_flops, whole.decode_bytes])
         rest_s = float(whole.rest.seconds[0])
         return Attention(
@@ -134,13 +135,9 @@ class Stages:
 
     def _joules_of(self, table: OperatorTable, times: NDArray[np.int64]) -> float:
         """Joules of operators that stand so often, and of what they send."""
-        work = np.stack([times @ table.flops, times @ _moved(table)]).sum(axis=1)
+        work = np.stack([times @ table.flops, times @ table.moved_bytes]).sum(axis=1)
         sent = np.einsum("o,odt->t", times, table.link_bytes)
         return float(joules(self.xpu.xpu, work)) + links_j(sent, self.system)
-
-
-def _moved(table: OperatorTable) -> Floats:
-    return np.asarray(table.weight_bytes + table.kv_bytes + table.activation_bytes)
 
 
 def _per_request(core: Core) -> Floats:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ...hardware import System
 from ...roofline import OperatorTable
-from ...roofline.prices import Price, Unit, units
+from ...roofline.energy import joules, links_j
+from ...roofline.prices import Price, units
 from .attention_pair import CoreTimes
 from .expert_layer import UNEVEN, ExpertTimes
 from .pair import PIM_BYTES, PIM_FLOPS, SLOWED, XPU_BYTES, XPU_FLOPS
@@ -68,30 +69,11 @@ class Spent:
         """Joules of arithmetic, memory and links from published constants; None where one lacks."""
         table = self.table
         rest = np.array([op.name not in (WHOLE, PART) for op in table.operators])
-        moved = (table.weight_bytes + table.kv_bytes + table.activation_bytes)[rest].sum(axis=0)
-        work = np.stack([table.flops[rest].sum(axis=0), moved])
+        work = np.stack([table.flops[rest].sum(axis=0), table.moved_bytes[rest].sum(axis=0)])
         total = self.experts_j + links_j(table.link_bytes.sum(axis=(0, 1)), system)
         for rank in range(table.devices):
             xpu, *pim = units(system.devices[rank])
             total += float(joules(xpu, work[:, rank] - self.on_pim[:, rank]))
-            if self.on_pim[:, rank].any():
+            if pim:
                 total += float(joules(pim[0], self.on_pim[:, rank]))
         return None if np.isnan(total) else total
-
-
-def joules(unit: Unit, work: Floats) -> Floats:
-    """Of flops and bytes, `[2, ...]`; NaN where a constant lacks."""
-    per_flop, per_byte = unit.device.energy_j_per_flop, unit.energy_j_per_byte
-    if per_flop is None or per_byte is None:
-        return np.full(work.shape[1:], np.nan)
-    return np.asarray(work[0] * per_flop + work[1] * per_byte)
-
-
-def links_j(sent: Floats, system: System) -> float:
-    """Joules of bytes sent over each tier, `[tiers]`; NaN where a link's constant lacks."""
-    total = 0.0
-    for tier, moved in zip(system.tiers, sent.tolist(), strict=True):
-        if moved:
-            per_byte = tier.link.energy_j_per_byte
-            total += np.nan if per_byte is None else moved * per_byte
-    return total
