@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..base import DTYPES, BadInput, Count, NonNegative, Positive, Spec, number_format
+from ..base import DTYPES, BadInput, Count, Natural, NonNegative, Positive, Spec, number_format
 from .gang import Gang
 from .memory import Memory
 
@@ -135,6 +135,8 @@ PIM_LEVELS = ("bank", "bank-group", "logic-die", "buffer-die")
 class Fpga(Device, frozen=True, kw_only=True, tag_field="kind", tag="fpga"):
     """A board: the resources a design may use. bram36: blocks of 36 kbit; uram: of 288 kbit.
 
+    dies: silicon dies (SLRs) side by side, among which the resources are shared evenly but for the
+    DSP where `die_dsp` lists them; die_wires: wires between a die and the next.
     `peak_flops_per_s` is derived: every DSP block multiplies and adds once a cycle at `clock_hz`
     (twice for int8 where two products fit one DSP).
     """
@@ -146,6 +148,14 @@ class Fpga(Device, frozen=True, kw_only=True, tag_field="kind", tag="fpga"):
     bram36: Count
     uram: int = 0
     ai_engines: int = 0
+    dies: Count = 1
+    die_dsp: tuple[Count, ...] = ()
+    die_wires: Natural = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.die_dsp and (len(self.die_dsp) != self.dies or sum(self.die_dsp) != self.dsp):
+            raise ValueError(f"`die_dsp` must give {self.dies} dies the {self.dsp} DSP together")
 
 
 class Cpu(Device, frozen=True, kw_only=True, tag_field="kind", tag="cpu"):
