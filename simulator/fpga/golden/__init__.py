@@ -1,0 +1,8 @@
+"""What each block computes, in integers: sizes, streams in, streams out; nothing of its cycles."""
+
+from .attention_stream import AttentionStream
+from .block import Block, Streams
+
+BLOCKS: dict[str, type[Block]] = {block.top: block for block in (AttentionStream,)}
+
+__all__ = ["BLOCKS", "AttentionStream", "Block", "Streams"]
