@@ -38,7 +38,8 @@ class Fifo(Spec, frozen=True, kw_only=True):
 class Step(Spec, frozen=True, kw_only=True):
     """What a process does in one cycle, `times` times over: FIFO -> tokens.
 
-    peeks: tokens that must be there and stay there; reserves: room that must be there. With both,
+    peeks: tokens that must be there and stay there; reserves: room that must be there. Each of the
+    four asks for itself: a step that reads 1 and peeks at 3 needs 3. With peeks and reserves,
     a FIFO of depth 2 is a double buffer: its writer reserves before it fills a half and writes when
     the half is full, its reader peeks before it uses a half and reads when done. interval: cycles
     until the next step may issue.
@@ -96,11 +97,12 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """A bus that ports share, one burst at a time, round robin from the port after the last one.
 
-    A burst is granted in the first cycle t in which the bus is free, its request is there, and its
-    data FIFO has room for all its beats (a write: holds them all). The request is taken in t. Beat
-    k takes the bus for cycles_per_beat (numerator, denominator) and lands at t + latency +
-    floor(k * cycles_per_beat), but no two beats of a port in one cycle; a write's beats leave their
-    FIFO all in t. The bus is free again ceil(beats * cycles_per_beat) cycles after t, at least one.
+    A burst is granted in the first cycle t in which the bus is free, its request is there, its data
+    FIFO has room for all its beats (a write: holds them all), and `done` has room. The request is
+    taken and the room claimed in t. Beat k takes the bus for cycles_per_beat (numerator,
+    denominator) and lands at t + latency + floor(k * cycles_per_beat), but no two beats of a port
+    in one cycle; a write's beats leave their FIFO all in t. The bus is free again
+    ceil(beats * cycles_per_beat) cycles after t, at least one.
     `done` lands with the last beat (of a write: in t + latency + floor((beats - 1) *
     cycles_per_beat)).
     """
@@ -210,11 +212,13 @@ def unbalanced(graph: Graph) -> dict[str, Ends]:
 def check(graph: Graph) -> None:
     """Raises BadInput for names used twice, FIFOs without both ends, steps and bursts that no depth
     lets through, and figures out of range."""
-    for kind, parts in (
-        ("FIFO", graph.fifos),
-        ("process", (*graph.processes, *graph.memories)),
+    for process in graph.processes:
+        _check_loops(process.name, process.program)
+    for kind, names in (
+        ("FIFO", [fifo.name for fifo in graph.fifos]),
+        ("process", [p.name for p in graph.processes] + [m.name for m in graph.memories]),
     ):
-        for name, times in Counter(part.name for part in parts).items():
+        for name, times in Counter(names).items():
             if times > 1:
                 raise BadInput(
                     f"names {times} parts of the graph: every {kind} needs its own name", key=name
@@ -246,7 +250,18 @@ def check(graph: Graph) -> None:
                 "needs cycles_per_beat above 0 and a latency of 0 or more", key=memory.name
             )
         for port in memory.ports:
-            for beats, _ in port.bursts:
-                if beats < 1:
-                    raise BadInput("has a burst without beats", key=f"{memory.name}.{port.name}")
-                fits(f"{memory.name}.{port.name}", port.data, beats)
+            who = f"{memory.name}.{port.name}"
+            if len({port.request, port.data, port.done}) < 3:
+                raise BadInput("needs a FIFO each for request, data and done", key=who)
+            for beats, times in port.bursts:
+                if beats < 1 or times < 0:
+                    raise BadInput("has a burst without beats, or fewer than no bursts", key=who)
+                fits(who, port.data, beats)
+
+
+def _check_loops(who: str, program: Program) -> None:
+    for part in program:
+        if isinstance(part, Loop):
+            if part.times < 0:
+                raise BadInput("loops a number of times below 0", key=who, value=part.times)
+            _check_loops(who, part.body)
