@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
+
 from moesaic.simulator.fpga.golden import BLOCKS
 from moesaic.simulator.fpga.rtl.build import VERILOG, NoSimulator, executable, verilator
 from moesaic.simulator.fpga.rtl.drive import drive

@@ -2,7 +2,8 @@
 
 from .attention_stream import AttentionStream
 from .block import Block, Streams
+from .expert_linear import ExpertLinear
 
-BLOCKS: dict[str, type[Block]] = {block.top: block for block in (AttentionStream,)}
+BLOCKS: dict[str, type[Block]] = {block.top: block for block in (AttentionStream, ExpertLinear)}
 
-__all__ = ["BLOCKS", "AttentionStream", "Block", "Streams"]
+__all__ = ["BLOCKS", "AttentionStream", "Block", "ExpertLinear", "Streams"]
