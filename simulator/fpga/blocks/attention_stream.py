@@ -1,0 +1,95 @@
+"""Streaming attention with reordered queries (Edge-MoE, attention reordering; UbiMoE's streaming
+attention): programs of its two processes, and the block with sources and sinks.
+
+`beats` is the row's width over the lanes: a process takes so many cycles for each key that streams
+past its `queries` processing elements (PEs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from itertools import groupby
+from typing import TypeAlias
+
+from ..golden import AttentionStream
+from ..graph import Fifo, Graph, Loop, Process, Program, Step
+from .ends import Open, with_ends
+
+Flags: TypeAlias = "tuple[bool, bool]"
+"""Whether a PE starts a query in a step, and whether one meets its last key."""
+
+
+@cache
+def query_order(tokens: int, queries: int) -> tuple[tuple[tuple[Flags, int], ...], ...]:
+    """The steps by rounds of `tokens` keys, each as runs of equal flags.
+
+    PE j takes its n-th query in step n * tokens + j and has met all keys tokens - 1 steps later.
+    """
+    rounds, last = divmod(tokens - 1, queries)
+    starts = {n * tokens + j for n in range(rounds + 1) for j in range(queries)}
+    starts -= {rounds * tokens + j for j in range(last + 1, queries)}
+    steps = [(s in starts, s - tokens + 1 in starts) for s in range(tokens * (rounds + 1) + last)]
+    return tuple(
+        tuple((flags, len(list(run))) for flags, run in groupby(steps[at : at + tokens]))
+        for at in range(0, len(steps), tokens)
+    )
+
+
+def per_key(tokens: int, queries: int, step: Callable[[bool, bool], Program]) -> Program:
+    """A program of what every step does, given whether a PE starts and whether one ends in it."""
+    return tuple(
+        Loop(
+            len(list(rounds)),
+            tuple(Loop(times, step(starts, ends)) for (starts, ends), times in runs),
+        )
+        for runs, rounds in groupby(query_order(tokens, queries))
+    )
+
+
+def qk_program(
+    tokens: int, beats: int, queries: int, *, q: str, k: str, scores: str, row_max: str
+) -> Program:
+    """A key beat a cycle, and the query's where a PE starts; a key's last beat gives the scores of
+    all PEs as one token, and the maximum of the row that it completes."""
+
+    def step(starts: bool, ends: bool) -> Program:
+        reads = {k: 1} | ({q: 1} if starts else {})
+        writes = {scores: 1} | ({row_max: 1} if ends else {})
+        return Step(reads=reads, times=beats - 1), Step(reads=reads, writes=writes)
+
+    return per_key(tokens, queries, step)
+
+
+def av_program(
+    tokens: int, beats: int, queries: int, *, v: str, scores: str, row_max: str, out: str
+) -> Program:
+    """A value beat a cycle; a value's first beat takes the scores, and the row's maximum where a
+    PE starts; where one ends every beat gives one of the output."""
+
+    def step(starts: bool, ends: bool) -> Program:
+        first = {v: 1, scores: 1} | ({row_max: 1} if starts else {})
+        writes = {out: 1} if ends else {}
+        return (
+            Step(reads=first, writes=writes),
+            Step(reads={v: 1}, writes=writes, times=beats - 1),
+        )
+
+    return per_key(tokens, queries, step)
+
+
+def attention_stream(block: AttentionStream, open_: Open | None = None) -> Graph:
+    """The block as its Verilog has it: int8 lanes, four a beat."""
+    sizes = (block.tokens, block.beats, block.queries)
+    bits = {"scores": 32 * block.queries}
+    fifos = tuple(
+        Fifo(name=name, depth=block.depths[name], bits=bits.get(name, 32)) for name in block.fifos
+    )
+    between = {"scores": "scores", "row_max": "row_max"}
+    qk = qk_program(*sizes, q="q", k="k", **between)
+    av = av_program(*sizes, v="v", out="out", **between)
+    processes = (
+        Process(name="qk", program=qk, latency=block.qk_latency),
+        Process(name="av", program=av, latency=block.av_latency),
+    )
+    return with_ends(fifos, processes, block.sources, block.sinks, open_ or {})
