@@ -85,6 +85,36 @@ class HopAnneal:
     def homes(self) -> NDArray[np.int32]:
         """The rank of each item now, int32 [layers, items]."""
 
+class Dataflow:
+    """A dataflow graph but for the depths of its FIFOs: what `simulator.fpga.flat` makes.
+
+    needs: [needs, 4] FIFO, room?, tokens, of which moved; kinds of steps: [kinds, 3] first need,
+    end, interval; ops: [ops, 3] what (step, loop, again, mark), index, times; processes:
+    [processes, 3] first op, end, latency; waits: of each process, by cycle of its period, cycles
+    until it is open; memories: cycles a beat as a fraction and latency, [ports, 4] request, data,
+    done or -1, writes?, and of each port [bursts, 2] beats, times. All int64.
+    """
+
+    def __init__(
+        self,
+        *,
+        fifos: int,
+        needs: NDArray[np.int64],
+        kinds: NDArray[np.int64],
+        ops: NDArray[np.int64],
+        processes: NDArray[np.int64],
+        waits: Sequence[NDArray[np.int64]],
+        memories: Sequence[
+            tuple[NDArray[np.int64], NDArray[np.int64], Sequence[NDArray[np.int64]]]
+        ],
+    ) -> None: ...
+    def run(
+        self, depths: NDArray[np.int64], *, most_cycles: int, traced: bool
+    ) -> dict[str, Any]:
+        """Runs it with these depths, int64 [fifos], -1 for none: cycles, late (stopped after
+        most_cycles), path (FIFOs on the critical path, if traced), and rows of processes, stalls
+        of needs, FIFOs, memories, stuck ports and marks."""
+
 class DramSpec:
     """One channel of a memory: what `hardware.dram_tables` makes.
 

@@ -3,6 +3,7 @@
 
 // Each engine has one door: a function that adds its calls to the module.
 void open_anneal(pybind11::module_& m);
+void open_dataflow(pybind11::module_& m);
 void open_dram(pybind11::module_& m);
 void open_hops(pybind11::module_& m);
 void open_mma(pybind11::module_& m);

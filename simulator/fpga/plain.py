@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 
 from .graph import Graph, Loop, Mark, Memory, Port, Process, Program, Step, ends, steps_of
-from .run import FifoRun, MemoryRun, ProcessRun, Run, Span
+from .result import FifoRun, MemoryRun, ProcessRun, Run, Span
 from .stalls import Reason, Stuck, deadlock, reason
 
 

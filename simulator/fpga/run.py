@@ -1,74 +1,120 @@
-"""What a graph did, cycle by cycle summed up: ends, stalls by reason, FIFO peaks, spans."""
+"""A graph run by the compiled engine: ends, stalls by reason, FIFO peaks, spans, deadlock."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 import msgspec
 
+from ...base import BadInput
+from .flat import MOST_CYCLES, Flat, flatten
 from .graph import Graph
-from .stalls import Deadlock, Reason
+from .result import FifoRun, MemoryRun, ProcessRun, Run, Span
+from .stalls import Deadlock, Reason, Stuck, deadlock
+
+Depths = Mapping[str, int | None]
 
 
-class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
-    """steps: that issued; first, last: cycles of the first and the last of them (-1: none did).
-    busy: their intervals in all. stalls: cycles waited after the first issue, by reason; cycles up
-    to when all FIFOs are ready count for the one that was ready last, those after as closed.
-
-    first + busy + stalls = last + the last step's interval.
-    """
-
-    steps: int
-    first: int
-    last: int
-    busy: int
-    stalls: dict[Reason, int]
-
-
-class FifoRun(msgspec.Struct, frozen=True):
-    """tokens: written or claimed. peak: the most that were in it or on their way, those read in
-    the same cycle included: a FIFO so deep would have changed nothing."""
-
-    tokens: int
-    peak: int
+def simulate(graph: Graph, *, depths: Depths | None = None, spans: bool = False) -> Run:
+    """Runs a graph to its end or to a deadlock. spans: also keeps what the marks say."""
+    graph = graph.with_depths(depths or {})
+    flat = flatten(graph, marks=spans)
+    said = say(flat, {})
+    return Run(
+        cycles=said.cycles,
+        processes=_processes(flat, said),
+        fifos={
+            fifo.name: FifoRun(tokens, peak)
+            for fifo, (tokens, peak, _) in zip(graph.fifos, said.fifos, strict=True)
+        },
+        memories={
+            memory.name: MemoryRun(bursts, busy)
+            for memory, (bursts, busy) in zip(graph.memories, said.memories, strict=True)
+        },
+        spans=tuple(_spans(flat, said)),
+        deadlock=stand_still(flat, said, {}),
+    )
 
 
-class MemoryRun(msgspec.Struct, frozen=True):
-    """bursts that were granted, and the cycles in which the bus was taken."""
-
-    bursts: int
-    busy: int
-
-
-class Span(msgspec.Struct, frozen=True):
-    """From cycle `start` up to `end` (excluded) a process did what a mark says."""
-
-    process: str
-    label: str
-    start: int
-    end: int
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """cycles: 1 + the last cycle in which a step issued or a token landed (a write's beats land in
-    the memory)."""
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's answer in rows of numbers (csrc/dataflow/graph.hpp, Result)."""
 
     cycles: int
-    processes: dict[str, ProcessRun]
-    fifos: dict[str, FifoRun]
-    memories: dict[str, MemoryRun]
-    spans: tuple[Span, ...]
-    deadlock: Deadlock | None
+    late: bool
+    path: list[int]
+    stalls: list[list[int]]
+    processes: list[list[int]]
+    fifos: list[list[int]]
+    memories: list[list[int]]
+    stuck: list[list[int]]
+    marks: list[list[int]]
 
-    @property
-    def steps(self) -> int:
-        return sum(process.steps for process in self.processes.values())
+
+def say(
+    flat: Flat, depths: Depths, *, most_cycles: int = MOST_CYCLES, traced: bool = False
+) -> Said:
+    """Asks the engine. It stops, `late`, when it sees that more than `most_cycles` pass. traced:
+    also the `path`, FIFOs whose want of room lies on a longest path to the last event."""
+    try:
+        said = flat.engine.run(flat.depths(depths), most_cycles=most_cycles, traced=traced)
+    except ValueError as error:
+        raise BadInput(f"the graph cannot be run: {error}") from error
+    return msgspec.convert({name: _rows(value) for name, value in said.items()}, Said)
 
 
-def simulate(
-    graph: Graph, *, depths: Mapping[str, int | None] | None = None, spans: bool = False
-) -> Run:
-    """Runs a graph to its end or to a deadlock."""
-    from .plain import plain
+def _rows(value: object) -> object:
+    return value.tolist() if hasattr(value, "tolist") else value
 
-    return plain(graph, depths=depths, spans=spans)
+
+def stand_still(flat: Flat, said: Said, depths: Depths) -> Deadlock | None:
+    """The cycle of waits in which a run ended, if it did."""
+    graph = flat.graph.with_depths(depths)
+    stuck = {
+        process.name: Stuck(*flat.needs[row[5]])
+        for process, row in zip(graph.processes, said.processes, strict=True)
+        if row[5] >= 0
+    }
+    for memory, port, fifo, room, tokens in said.stuck:
+        at = graph.memories[memory]
+        name = f"{at.name}.{at.ports[port].name}"
+        stuck[name] = Stuck(graph.fifos[fifo].name, bool(room), tokens)
+    held = {fifo.name: row[2] for fifo, row in zip(graph.fifos, said.fifos, strict=True)}
+    return deadlock(graph, said.cycles, stuck, held)
+
+
+def _processes(flat: Flat, said: Said) -> dict[str, ProcessRun]:
+    stalls: list[Counter[Reason]] = [Counter() for _ in said.processes]
+    for owner, why, (cycles,) in zip(flat.owner, flat.reasons, said.stalls, strict=True):
+        stalls[owner][why] += cycles
+    runs = {}
+    for process, row, waits in zip(flat.graph.processes, said.processes, stalls, strict=True):
+        steps, first, last, busy, closed, _ = row
+        waits[Reason("closed")] += closed
+        runs[process.name] = ProcessRun(
+            steps=steps,
+            first=first,
+            last=last,
+            busy=busy,
+            stalls={why: cycles for why, cycles in waits.items() if cycles},
+        )
+    return runs
+
+
+def _spans(flat: Flat, said: Said) -> Iterator[Span]:
+    """From mark to mark; the last one ends when the process has nothing more to do."""
+    for number, group in groupby(sorted(said.marks, key=lambda mark: mark[0]), lambda m: m[0]):
+        marks = list(group)
+        row = said.processes[number]
+        ends = [*(cycle for _, _, cycle in marks[1:]), _end(row, flat, said, number)]
+        for (_, label, start), end in zip(marks, ends, strict=True):
+            yield Span(flat.graph.processes[number].name, flat.labels[label], start, end)
+
+
+def _end(row: list[int], flat: Flat, said: Said, number: int) -> int:
+    steps, first, _, busy, closed, _ = row
+    waited = sum(
+        cycles for owner, (cycles,) in zip(flat.owner, said.stalls, strict=True) if owner == number
+    )
+    return first + busy + closed + waited
