@@ -16,6 +16,15 @@ class Design(Spec, frozen=True, kw_only=True):
     at once. Features and weights of so many bits pass ports of `port_bits`. dsp_per_feature, _per_
     weight: DSP of a feature x feature and a feature x weight product. patch_inputs: numbers of one
     patch. fused_attention: QK^T and AV run in one dataflow region, scores stay on the chip.
+
+    What only the simulation in time asks for: score_rows: depth of the FIFO between QK^T and AV in
+    key rows (None: one a token, as UbiMoE has it); weight_buffers: matrices held at once;
+    softmax_interval: cycles between two experts in the gate's softmax (UbiMoE's HLS); packs_tiles:
+    the linear kernel's reader packs beats to tiles of `tin` features (Edge-MoE's HLS);
+    skips_full_queues: the reader tells the writer no places where an expert has all tokens, though
+    the writer waits for them (Edge-MoE's HLS). Assumed, no
+    source states them: pipeline_cycles, from a kernel's input to its output; memory_latency_s, from
+    a burst's grant to its first beat; burst_beats, the longest burst; bursts_ahead, of a port.
     """
 
     tin: Count = 16
@@ -29,6 +38,15 @@ class Design(Spec, frozen=True, kw_only=True):
     dsp_per_weight: Count = 2
     patch_inputs: Count = 768
     fused_attention: bool = False
+    score_rows: Count | None = None
+    weight_buffers: Count = 2
+    softmax_interval: Count = 3
+    packs_tiles: bool = False
+    skips_full_queues: bool = False
+    pipeline_cycles: Count = 10
+    memory_latency_s: Positive = 200e-9
+    burst_beats: Count = 16
+    bursts_ahead: Count = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,6 +81,9 @@ class Design(Spec, frozen=True, kw_only=True):
 
 class EdgeMoe(Design, frozen=True, kw_only=True, tag_field="design", tag="edge-moe"):
     """Edge-MoE (ICCAD 2023; parameters from sharc-lab/Edge-MoE): scores go through memory."""
+
+    packs_tiles: bool = True
+    skips_full_queues: bool = True
 
 
 class UbiMoe(Design, frozen=True, kw_only=True, tag_field="design", tag="ubimoe"):

@@ -57,6 +57,31 @@ def estimate(
     by default. Every loop starts one iteration a cycle, but no port outruns the board's memory.
     Raises BadInput for a board too small and for a model that the design does not run.
     """
+    asked = checked(design, model, tokens, device, clock_hz, queues)
+    kernels = Kernels(design, tokens, device.memory.bandwidth_bytes_per_s / asked.clock_hz)
+    cycles: dict[tuple[str, bool], float] = {}
+    for name, hidden, each in terms_of(kernels, model, asked.queues):
+        cycles[name, hidden] = cycles.get((name, hidden), 0.0) + each
+    terms = tuple(Term(name, each, hidden) for (name, hidden), each in cycles.items() if each)
+    return Bracket(tokens=tokens, clock_hz=asked.clock_hz, terms=terms)
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A question that has passed its checks: the clock, and queues `[moe_layers, experts]`."""
+
+    clock_hz: float
+    queues: NDArray[np.int64]
+
+
+def checked(
+    design: Design,
+    model: MoEModel,
+    tokens: int,
+    device: Fpga,
+    clock_hz: float | None,
+    queues: ArrayLike | None,
+) -> Asked:
+    """Raises BadInput for what `estimate` does not answer."""
     clock_hz = device.clock_hz if clock_hz is None else clock_hz
     if clock_hz is None or not 0 < clock_hz < np.inf:
         raise BadInput("needs a clock above zero", key="clock", value=clock_hz)
@@ -68,12 +93,7 @@ def estimate(
         )
     design.check(device)
     _check_model(model)
-    kernels = Kernels(design, tokens, device.memory.bandwidth_bytes_per_s / clock_hz)
-    cycles: dict[tuple[str, bool], float] = {}
-    for name, hidden, each in terms_of(kernels, model, _queues(model, tokens, queues)):
-        cycles[name, hidden] = cycles.get((name, hidden), 0.0) + each
-    terms = tuple(Term(name, each, hidden) for (name, hidden), each in cycles.items() if each)
-    return Bracket(tokens=tokens, clock_hz=clock_hz, terms=terms)
+    return Asked(clock_hz, _queues(model, tokens, queues))
 
 
 def _check_model(model: MoEModel) -> None:

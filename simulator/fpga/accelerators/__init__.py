@@ -1,0 +1,77 @@
+"""Published accelerators as dataflow graphs: all processes, FIFOs and ports of a whole image."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from numpy.typing import ArrayLike
+
+from ....base import BadInput
+from ....hardware import Fpga
+from ....workload import Gqa, MoEModel
+from ..designs import Design
+from ..estimate import checked
+from ..graph import Graph
+from .chip import Chip
+from .image import one, two
+from .plan import Bus, Plan
+
+SCHEDULES = {1: one, 2: two}
+"""By how many images are under way at once."""
+
+
+def accelerator(
+    design: Design,
+    model: MoEModel,
+    tokens: int,
+    device: Fpga,
+    *,
+    clock_hz: float | None = None,
+    queues: ArrayLike | None = None,
+    images: int = 1,
+) -> Graph:
+    """The graph of a design that computes one image of `tokens` tokens, or two at once.
+
+    queues and clock_hz as for `estimate`, whose checks hold here too.
+    """
+    if images not in SCHEDULES:
+        raise BadInput("must be 1 or 2", key="images", value=images)
+    asked = checked(design, model, tokens, device, clock_hz, queues)
+    chip = _chip(design, model, tokens, _bus(design, device, asked.clock_hz))
+    SCHEDULES[images](chip, model, asked.queues)
+    return chip.plan.graph()
+
+
+def _chip(design: Design, model: MoEModel, tokens: int, bus: Bus) -> Chip:
+    mixer = model.layers[0].mixers[0]
+    assert isinstance(mixer, Gqa)
+    inner = mixer.heads * mixer.head_dim
+    widths = (
+        design.patch_inputs,
+        model.hidden,
+        inner,
+        *(layer.ffn.inter for layer in model.layers),
+    )
+    return Chip(
+        plan=Plan(bus),
+        design=design,
+        tokens=tokens,
+        width=model.hidden,
+        inner=inner,
+        heads=mixer.heads,
+        widest=max(widths),
+    )
+
+
+def _bus(design: Design, device: Fpga, clock_hz: float) -> Bus:
+    """The board's memory as a port of the design sees it, in its clock."""
+    beat = design.port_bits / 8 * clock_hz / device.memory.bandwidth_bytes_per_s
+    share = Fraction(beat).limit_denominator(1000)
+    return Bus(
+        cycles_per_beat=(max(1, share.numerator), share.denominator),
+        latency=math.ceil(design.memory_latency_s * clock_hz),
+        burst=design.burst_beats,
+        bursts_ahead=design.bursts_ahead,
+        beat_bits=design.port_bits,
+    )
