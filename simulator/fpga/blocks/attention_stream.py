@@ -48,14 +48,14 @@ def per_key(tokens: int, queries: int, step: Callable[[bool, bool], Program]) ->
 
 
 def qk_program(
-    tokens: int, beats: int, queries: int, *, q: str, k: str, scores: str, row_max: str
+    tokens: int, beats: int, queries: int, *, q: str, k: str, scores: str, row_max: str | None
 ) -> Program:
     """A key beat a cycle, and the query's where a PE starts; a key's last beat gives the scores of
-    all PEs as one token, and the maximum of the row that it completes."""
+    all PEs as one token, and the maximum of the row that it completes (None: nobody asks)."""
 
     def step(starts: bool, ends: bool) -> Program:
         reads = {k: 1} | ({q: 1} if starts else {})
-        writes = {scores: 1} | ({row_max: 1} if ends else {})
+        writes = {scores: 1} | ({row_max: 1} if ends and row_max else {})
         return Step(reads=reads, times=beats - 1), Step(reads=reads, writes=writes)
 
     return per_key(tokens, queries, step)
