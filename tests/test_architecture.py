@@ -20,7 +20,11 @@ MAY_IMPORT = {
     "cli": FLOOR_0 | {"roofline", "measured", "simulator", "placement", "kernels", "sweeps"},
 }
 HEAVY = {"matplotlib", "ortools", "numba", "cupy", "duckdb", "pandas", "scipy", "optuna", "joblib"}
-OPENED_ON_DEMAND = {"roofline/walk.py", "simulator/memory/check_walk.py"}
+OPENED_ON_DEMAND = {
+    "roofline/walk.py",
+    "simulator/memory/check_walk.py",
+    "sweeps/design/dominance.py",
+}
 """Files that stand on a heavy library and are themselves imported inside functions."""
 
 FILES = {
