@@ -77,9 +77,9 @@ module expert_linear #(
       .room(groups_room), .claim({15'd0, groups_claim}), .push(groups_push), .in(group),
       .count(groups_count), .pop({15'd0, groups_pop}), .head(group_head)
   );
-  expert_weights #(.TILE(OUTS * READS)) weights (
+  double_buffer #(.TILE(OUTS * READS)) weights (
       .clk(clk), .rst(rst), .depth(cfg[272+:16]), .beats(beats * outs * out_tiles),
-      .w_count(count[2]), .w_head(head[2]), .w_pop(pop[2]),
+      .in_count(count[2]), .in_head(head[2]), .in_pop(pop[2]),
       .held(held), .release_(weights_release), .at(weights_at), .tile(weights_tile)
   );
   expert_compute #(.UNITS(UNITS), .READS(READS), .OUTS(OUTS), .BEATS(BEATS)) compute (

@@ -1,16 +1,16 @@
-// A double buffer of weights: one half fills, a beat a cycle, while the other is used. `held` counts
+// A double buffer: one half fills, a beat a cycle, while the other is used. `held` counts
 // the halves that are full; a half fills only when there is room for it in the queue of them.
-module expert_weights #(
-    parameter HALF = 512,  // most beats of a matrix
+module double_buffer #(
+    parameter HALF = 512,  // most beats of a half
     parameter TILE = 16    // beats read at once
 ) (
     input                 clk,
     input                 rst,
     input  [        15:0] depth,     // 1 or 2 halves
-    input  [        15:0] beats,     // of a matrix
-    input  [        15:0] w_count,
-    input  [        31:0] w_head,
-    output                w_pop,
+    input  [        15:0] beats,     // of a half
+    input  [        15:0] in_count,
+    input  [        31:0] in_head,
+    output                in_pop,
     output [        15:0] held,
     input                 release_,  // the half in use is done with
     input  [16*TILE-1:0]  at,        // beats of the half in use
@@ -22,9 +22,9 @@ module expert_weights #(
 
   wire [15:0] room;
   wire last = beat + 1 == beats;
-  wire full = w_pop && last;
+  wire full = in_pop && last;
   wire unused;
-  assign w_pop = w_count != 0 && room != 0;
+  assign in_pop = in_count != 0 && room != 0;
 
   fifo #(.WIDTH(1), .MOST(2)) halves (
       .clk(clk), .rst(rst), .depth(depth),
@@ -42,8 +42,8 @@ module expert_weights #(
   always @(posedge clk)
     if (rst) {beat, fill, use_} <= 0;
     else begin
-      if (w_pop) begin
-        store[{31'd0, fill}*HALF+{16'd0, beat}] <= w_head;
+      if (in_pop) begin
+        store[{31'd0, fill}*HALF+{16'd0, beat}] <= in_head;
         beat <= last ? 0 : beat + 1;
       end
       if (full) fill <= !fill;
