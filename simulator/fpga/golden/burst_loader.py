@@ -80,7 +80,7 @@ class BurstLoader(Block, frozen=True, kw_only=True):
         return {
             "out": np.repeat(tiles, self.uses, axis=1).reshape(-1, 1),
             "read data": _words(1, int(inputs["read"].sum())).reshape(-1, 1),
-            "done": sums.reshape(-1, 1),
+            "done": sums.astype(np.uint32).reshape(-1, 1),
         }
 
 
