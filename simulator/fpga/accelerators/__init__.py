@@ -13,9 +13,13 @@ from ....workload import Gqa, MoEModel
 from ..designs import Design
 from ..estimate import checked
 from ..graph import Graph
+from ..run import simulate
 from .chip import Chip
 from .image import one, two
 from .plan import Bus, Plan
+from .simulated import Simulated
+
+__all__ = ["SCHEDULES", "Simulated", "accelerator", "simulate_images"]
 
 SCHEDULES = {1: one, 2: two}
 """By how many images are under way at once."""
@@ -30,17 +34,41 @@ def accelerator(
     clock_hz: float | None = None,
     queues: ArrayLike | None = None,
     images: int = 1,
+    layers: int | None = None,
 ) -> Graph:
     """The graph of a design that computes one image of `tokens` tokens, or two at once.
 
-    queues and clock_hz as for `estimate`, whose checks hold here too.
+    queues and clock_hz as for `estimate`, whose checks hold here too. layers: only so many of the
+    model's, from the first.
     """
     if images not in SCHEDULES:
         raise BadInput("must be 1 or 2", key="images", value=images)
     asked = checked(design, model, tokens, device, clock_hz, queues)
     chip = _chip(design, model, tokens, _bus(design, device, asked.clock_hz))
-    SCHEDULES[images](chip, model, asked.queues)
+    if layers is not None and not 1 <= layers <= len(model.layers):
+        raise BadInput(f"must lie between 1 and {len(model.layers)}", key="layers", value=layers)
+    SCHEDULES[images](chip, model.layers[:layers], asked.queues)
     return chip.plan.graph()
+
+
+def simulate_images(
+    design: Design,
+    model: MoEModel,
+    tokens: int,
+    device: Fpga,
+    *,
+    clock_hz: float | None = None,
+    queues: ArrayLike | None = None,
+    images: int = 1,
+) -> Simulated:
+    """One image in time, or two at once, cycle by cycle; see `accelerator`. A deadlock is told by
+    `run.deadlock`."""
+    graph = accelerator(
+        design, model, tokens, device, clock_hz=clock_hz, queues=queues, images=images
+    )
+    clock_hz = checked(design, model, tokens, device, clock_hz, queues).clock_hz
+    run = simulate(graph, spans=True)
+    return Simulated(tokens=tokens, images=images, clock_hz=clock_hz, run=run)
 
 
 def _chip(design: Design, model: MoEModel, tokens: int, bus: Bus) -> Chip:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ....workload import Experts, MoEModel
+from ....workload import Experts
+from ....workload.model import Layer
 from . import attention
 from .chip import Chip
 from .kernels import gate, linear, norm
 from .plan import Done
 
+Layers = tuple[Layer, ...]
 Queues = NDArray[np.int64]
 
 
@@ -21,8 +23,8 @@ class Image:
     are not modelled.
     """
 
-    def __init__(self, chip: Chip, model: MoEModel, queues: Queues, label: str = "") -> None:
-        self.chip, self.layers, self.label = chip, model.layers, label
+    def __init__(self, chip: Chip, layers: Layers, queues: Queues, label: str = "") -> None:
+        self.chip, self.layers, self.label = chip, layers, label
         self.queues = iter(queues)
         self._name("patch embedding")
         shape = (chip.design.patch_inputs, chip.width)
@@ -31,13 +33,15 @@ class Image:
     def attend(self, number: int) -> None:
         """Norm, queries, keys and values, attention; its output is still to be projected."""
         chip = self.chip
-        self._name(f"layer {number}, attention")
+        self._name(f"layer {number}, attention's norm")
         normed = norm(chip, self.point)
+        self._name(f"layer {number}, queries, keys, values")
         shape = (chip.width, chip.inner)
         # One after the other on one kernel: the last one's results are in the memory last.
         linear(chip, chip.tokens, shape, normed)
         linear(chip, chip.tokens, shape)
         projected = linear(chip, chip.tokens, shape)
+        self._name(f"layer {number}, attention")
         kernel = attention.fused if chip.design.fused_attention else attention.in_two
         self.point = kernel(chip, projected)
 
@@ -49,11 +53,13 @@ class Image:
     def feed(self, number: int) -> None:
         """Norm, then a dense block, or the gate and every expert that has tokens."""
         chip, ffn = self.chip, self.layers[number].ffn
-        self._name(f"layer {number}, {'gate' if isinstance(ffn, Experts) else 'dense block'}")
+        self._name(f"layer {number}, block's norm")
         normed = norm(chip, self.point)
         if not isinstance(ffn, Experts):
+            self._name(f"layer {number}, dense block")
             self.point = self._block(chip.tokens, ffn.inter, normed)
             return
+        self._name(f"layer {number}, gate")
         ready = gate(chip, ffn.count, normed)
         for expert, tokens in enumerate(next(self.queues)):
             if tokens:
@@ -69,27 +75,27 @@ class Image:
         self.chip.plan.label = self.label + label
 
 
-def one(chip: Chip, model: MoEModel, queues: Queues) -> None:
+def one(chip: Chip, layers: Layers, queues: Queues) -> None:
     """One image, layer by layer."""
-    image = Image(chip, model, queues)
-    for number in range(len(model.layers)):
+    image = Image(chip, layers, queues)
+    for number in range(len(layers)):
         image.attend(number)
         image.project(number)
         image.feed(number)
 
 
-def two(chip: Chip, model: MoEModel, queues: Queues) -> None:
+def two(chip: Chip, layers: Layers, queues: Queues) -> None:
     """Two images at once: while one is in its attention, the other is in its feed-forward block
     (UbiMoE's double buffering of MSA against FFN); they share the linear kernel."""
-    ahead = Image(chip, model, queues, "image 0, ")
-    behind = Image(chip, model, queues, "image 1, ")
+    ahead = Image(chip, layers, queues, "image 0, ")
+    behind = Image(chip, layers, queues, "image 1, ")
     ahead.attend(0)
     ahead.project(0)
-    for number in range(len(model.layers)):
+    for number in range(len(layers)):
         behind.attend(number)
         ahead.feed(number)
         behind.project(number)
-        last = number + 1 == len(model.layers)
+        last = number + 1 == len(layers)
         if not last:
             ahead.attend(number + 1)
         behind.feed(number)

@@ -85,14 +85,14 @@ def _tiling(design: Design, shape: tuple[int, int]) -> Tiling:
     )
 
 
-def _buffers(chip: Chip, tiling: Tiling) -> tuple[list[str], list[str]]:
+def _buffers(chip: Chip, tiling: Tiling) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """FIFOs of two rows before and behind each unit: one is filled while the other is used."""
     plan, bits = chip.plan, chip.design.feature_bits
     chunks, tile_rows = (2 * int(tiles(chip.widest, size)) for size in (tiling.chunk, tiling.tout))
     units = range(chip.design.linear_units)
     return (
-        [plan.fifo(f"linear.in{unit}", chunks, tiling.chunk * bits) for unit in units],
-        [plan.fifo(f"linear.out{unit}", tile_rows, tiling.tout * bits) for unit in units],
+        tuple(plan.fifo(f"linear.in{unit}", chunks, tiling.chunk * bits) for unit in units),
+        tuple(plan.fifo(f"linear.out{unit}", tile_rows, tiling.tout * bits) for unit in units),
     )
 
 

@@ -7,7 +7,8 @@ matrices (one queue of all rows) and experts (a queue each).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import groupby
 
 import msgspec
@@ -15,6 +16,10 @@ import msgspec
 from ....base import Count, Spec
 from ..closed_forms import tiles
 from ..graph import Loop, Program, Step
+
+
+MOST_KEPT = 512
+"""Programs kept of each kind: the same matrices come again in every layer."""
 
 
 class Tiling(Spec, frozen=True, kw_only=True):
@@ -47,12 +52,13 @@ class Tiling(Spec, frozen=True, kw_only=True):
         return int(tiles(self.outputs, self.tout))
 
 
+@lru_cache(MOST_KEPT)
 def dealer_program(
     rows: int,
     tiling: Tiling,
     *,
     x: str | None,
-    units: Sequence[str],
+    units: tuple[str, ...],
     orders: str | None,
     group: str,
 ) -> Program:
@@ -71,12 +77,13 @@ def dealer_program(
     return _groups(rows, len(units), row)
 
 
+@lru_cache(MOST_KEPT)
 def compute_program(
     rows: int,
     tiling: Tiling,
     *,
-    units: Sequence[str],
-    outs: Sequence[str],
+    units: tuple[str, ...],
+    outs: tuple[str, ...],
     group: str,
     weights: str,
 ) -> Program:
@@ -111,8 +118,9 @@ def compute_program(
     return (Loop(groups - 1, whole(False)), *whole(True))
 
 
+@lru_cache(MOST_KEPT)
 def writer_program(
-    rows: int, tiling: Tiling, *, outs: Sequence[str], orders: str | None, out: str
+    rows: int, tiling: Tiling, *, outs: tuple[str, ...], orders: str | None, out: str
 ) -> Program:
     """Collects one queue's results in the order in which rows were dealt, a beat a cycle; those of
     padding are dropped, in the same cycles."""
