@@ -56,8 +56,9 @@ void read_steps(df::GraphSpec& graph, const Table& needs, const Table& kinds, co
   const auto n = needs.unchecked<2>();
   for (py::ssize_t i = 0; i < most; ++i) {
     demand(n(i, 2) > 0 && n(i, 3) >= 0, "a need is of some tokens");
-    graph.needs.push_back({within(n(i, 0), 0, fifos, "no such FIFO"), n(i, 1) != 0,
-                           std::max(n(i, 2), n(i, 3)), n(i, 3)});
+    graph.needs.push_back({within(n(i, 0), 0, fifos, "no such FIFO"),
+                           n(i, 1) == 0 ? df::TOKENS : df::ROOM, std::max(n(i, 2), n(i, 3)),
+                           n(i, 3)});
   }
   const std::int64_t steps = rows(kinds, 3), parts = rows(ops, 3);
   const auto k = kinds.unchecked<2>();
@@ -156,7 +157,7 @@ py::dict results(const df::Result& run) {
   std::vector<Row> stuck;
   for (std::size_t i = 0; i < run.memories.size(); ++i)
     for (const df::StuckPort& at : run.memories[i].stuck)
-      stuck.push_back({static_cast<std::int64_t>(i), at.port, at.fifo, at.room, at.tokens});
+      stuck.push_back({static_cast<std::int64_t>(i), at.port, at.fifo, at.side, at.tokens});
   out["stuck"] = stuck;
   out["marks"] = table(run.marks, 3, [](const df::Marked& mark) {
     return Row{mark.process, mark.label, mark.cycle};

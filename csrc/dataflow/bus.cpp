@@ -29,23 +29,24 @@ StuckPort Bus::unmet(const Port& port) const {
   const PortSpec& spec = port.spec;
   const auto number = static_cast<std::int32_t>(&port - ports_.data());
   const Queue& data = queues_[spec.data];
-  if (queues_[spec.request].count < 1) return {number, spec.request, false, 1};
-  if ((spec.writes ? data.count : data.room()) < port.beats())
-    return {number, spec.data, !spec.writes, port.beats()};
-  if (spec.done != NOBODY && queues_[spec.done].room() < 1) return {number, spec.done, true, 1};
-  return {number, NOBODY, false, 0};
+  const Side side = spec.writes ? TOKENS : ROOM;
+  if (queues_[spec.request].there[TOKENS] < 1) return {number, spec.request, TOKENS, 1};
+  if (data.there[side] < port.beats()) return {number, spec.data, side, port.beats()};
+  if (spec.done != NOBODY && queues_[spec.done].there[ROOM] < 1)
+    return {number, spec.done, ROOM, 1};
+  return {number, NOBODY, TOKENS, 0};
 }
 
 Moment Bus::taken(std::int32_t fifo, std::int64_t tokens) {
   const Queue& queue = queues_[fifo];
-  const std::int64_t place = queue.token(tokens);
+  const std::int64_t place = queue.slot(TOKENS, tokens);
   return {queue.slots[place], queue.trails.empty() ? 0 : queue.trails[place]};
 }
 
 Moment Bus::vacant(std::int32_t fifo, std::int64_t tokens) {
   const Queue& queue = queues_[fifo];
-  if (!queue.bounded()) return {0, 0};
-  const std::int64_t place = queue.space(tokens);
+  if (!queue.bounded) return {0, 0};
+  const std::int64_t place = queue.slot(ROOM, tokens);
   return {queue.slots[place], queue.trails.empty() ? 0 : trails_.with(queue.trails[place], fifo)};
 }
 
@@ -84,27 +85,40 @@ Moment Bus::grant(const Moment& at) {
   const auto cycles = [&](std::int64_t n) { return n * spec_.top / spec_.bottom; };
   const std::int64_t busy =
       std::max<std::int64_t>(1, (beats * spec_.top + spec_.bottom - 1) / spec_.bottom);
-  queues_[port.spec.request].read(1, at.cycle, at.trail);
-  Queue& data = queues_[port.spec.data];
+  read(port.spec.request, 1, at);
   Moment last{start + cycles(beats - 1), at.trail};
   if (port.spec.writes) {
-    data.read(beats, at.cycle, at.trail);
+    read(port.spec.data, beats, at);
   } else {
     for (std::int64_t k = 0; k < beats; ++k) {
       ++port.landed.cycle;
       port.landed.after(start + cycles(k), at.trail);
-      data.write(at.cycle, port.landed.cycle + 1, port.landed.trail, budget_);
+      write(port.spec.data, at.cycle, port.landed);
     }
     last = port.landed;
   }
   if (port.spec.done != NOBODY)
-    queues_[port.spec.done].write(at.cycle, last.cycle + 1, last.trail, budget_);
+    write(port.spec.done, at.cycle, last);
   free_ = {at.cycle + busy, at.trail};
   ++result_.bursts;
   result_.busy += busy;
   ++port.done;
   advance(port);
   return last;
+}
+
+void Bus::read(std::int32_t fifo, std::int64_t tokens, const Moment& at) {
+  Queue& queue = queues_[fifo];
+  for (; tokens > 0; --tokens)
+    queue.trails.empty() ? queue.read<false>(at.cycle, 0) : queue.read<true>(at.cycle, at.trail);
+}
+
+void Bus::write(std::int32_t fifo, std::int64_t claimed, const Moment& lands) {
+  Queue& queue = queues_[fifo];
+  if (queue.trails.empty())
+    queue.write<false>(claimed, lands.cycle + 1, 0, budget_);
+  else
+    queue.write<true>(claimed, lands.cycle + 1, lands.trail, budget_);
 }
 
 MemoryResult Bus::result() const {

@@ -45,6 +45,8 @@ class Bus {
   Moment taken(std::int32_t fifo, std::int64_t tokens);
   Moment vacant(std::int32_t fifo, std::int64_t tokens);
   void advance(Port& port);
+  void read(std::int32_t fifo, std::int64_t tokens, const Moment& at);
+  void write(std::int32_t fifo, std::int64_t claimed, const Moment& lands);
 
   const MemorySpec& spec_;
   std::vector<Queue>& queues_;

@@ -30,7 +30,7 @@ class Engine {
   void issue(Process& process, const Kind& kind, std::int64_t times);
   std::int64_t one(Process& process, const Kind& kind);
   void leave(const Process& process, const Kind& kind, std::int64_t cycle);
-  void wake(Queue& queue, bool reader);
+  void wake(Queue& queue, Side side);
   bool next_op(Process& process);
   void happened(std::int64_t cycle, std::int32_t trail) {
     if (cycle > last_.cycle) last_ = {cycle, trail};
@@ -73,8 +73,7 @@ void Engine<Traced>::open_queues() {
   queues_.resize(graph_.depths.size());
   for (std::size_t i = 0; i < queues_.size(); ++i) {
     const std::int64_t depth = graph_.depths[i];
-    queues_[i].depth = depth;
-    queues_[i].open(depth == UNBOUNDED ? FIRST_SLOTS : depth, claims[i], Traced, budget_);
+    queues_[i].open(depth, FIRST_SLOTS, claims[i], Traced, budget_);
   }
 }
 
@@ -83,8 +82,8 @@ void Engine<Traced>::open_processes() {
   holds_.reserve(graph_.needs.size());
   for (const Need& need : graph_.needs) {
     Queue& queue = queues_[need.fifo];
-    const bool check = !need.room || queue.bounded();
-    holds_.push_back({&queue, need.room, check, need.tokens, need.moves, 0, need.fifo});
+    const bool check = need.side == TOKENS || queue.bounded;
+    holds_.push_back({&queue, need.side, check, need.tokens, need.moves, 0, need.fifo});
   }
   processes_.resize(graph_.processes.size());
   for (std::size_t i = 0; i < processes_.size(); ++i) {
@@ -98,8 +97,8 @@ void Engine<Traced>::open_processes() {
       const Kind& kind = graph_.kinds[graph_.ops[op].index];
       for (std::int32_t need = kind.first; need < kind.last; ++need) {
         Hold& hold = holds_[need];
-        (hold.room ? hold.queue->writer : hold.queue->reader) = process.number;
-        if (hold.room) hold.queue->late = process.spec->latency + 1;
+        hold.queue->taker[hold.side] = process.number;
+        if (hold.side == ROOM) hold.queue->late = process.spec->latency + 1;
       }
     }
     waking_.push_back(process.number);
@@ -139,18 +138,17 @@ bool Engine<Traced>::grant() {
   const Moment landed = first->grant(at);
   happened(landed.cycle, landed.trail);
   const PortSpec& port = first->granted();
-  wake(queues_[port.request], false);
-  wake(queues_[port.data], !port.writes);
-  if (port.done != NOBODY) wake(queues_[port.done], true);
+  wake(queues_[port.request], ROOM);
+  wake(queues_[port.data], port.writes ? ROOM : TOKENS);
+  if (port.done != NOBODY) wake(queues_[port.done], TOKENS);
   return true;
 }
 
 template <bool Traced>
-void Engine<Traced>::wake(Queue& queue, bool reader) {
-  std::int64_t& needs = reader ? queue.reader_needs : queue.writer_needs;
-  if (needs == 0 || (reader ? queue.count : queue.room()) < needs) return;
-  needs = 0;
-  waking_.push_back(reader ? queue.reader : queue.writer);
+void Engine<Traced>::wake(Queue& queue, Side side) {
+  if (queue.wanted[side] == 0 || queue.there[side] < queue.wanted[side]) return;
+  queue.wanted[side] = 0;
+  waking_.push_back(queue.taker[side]);
 }
 
 // Runs a process until it must wait, has ended or has had its share.
@@ -213,7 +211,7 @@ std::int64_t Engine<Traced>::next_steps(Process& process, const Kind& kind, std:
     if (!hold.check) continue;
     most = hold.steps(most);
     if (most > 0) continue;
-    (hold.room ? hold.queue->writer_needs : hold.queue->reader_needs) = hold.tokens;
+    hold.queue->wanted[hold.side] = hold.tokens;
     process.result.stuck = need;
     return 0;
   }
@@ -252,7 +250,7 @@ std::int64_t Engine<Traced>::one(Process& process, const Kind& kind) {
   for (std::int32_t need = kind.first; need < kind.last; ++need) {
     Hold& hold = holds[need];
     if (!hold.check) continue;
-    const std::int64_t at = hold.queue->slots[hold.place()];
+    const std::int64_t at = hold.queue->slots[hold.slot()];
     if (at <= cycle) continue;
     cycle = at;
     waited = &hold.stall;
@@ -261,8 +259,8 @@ std::int64_t Engine<Traced>::one(Process& process, const Kind& kind) {
   *waited += cycle - process.ready;
   if constexpr (Traced)
     if (last != nullptr) {
-      process.trail = last->queue->trails[last->place()];
-      if (last->room) process.trail = trails_.with(process.trail, last->fifo);
+      process.trail = last->queue->trails[last->slot()];
+      if (last->side == ROOM) process.trail = trails_.with(process.trail, last->fifo);
     }
   const auto& wait = process.spec->wait;
   if (!wait.empty()) {
@@ -273,12 +271,12 @@ std::int64_t Engine<Traced>::one(Process& process, const Kind& kind) {
   for (std::int32_t need = kind.first; need < kind.last; ++need) {
     const Hold& hold = holds[need];
     Queue& queue = *hold.queue;
-    if (!hold.room) {
-      queue.read(hold.moves, cycle, process.trail);
-    } else {
+    if (hold.side == TOKENS)
       for (std::int64_t i = 0; i < hold.moves; ++i)
-        queue.write(cycle, cycle + queue.late, process.trail, budget_);
-    }
+        queue.template read<Traced>(cycle, process.trail);
+    else
+      for (std::int64_t i = 0; i < hold.moves; ++i)
+        queue.template write<Traced>(cycle, cycle + queue.late, process.trail, budget_);
   }
   process.ready = cycle + kind.interval;
   return cycle;
@@ -290,8 +288,8 @@ void Engine<Traced>::leave(const Process& process, const Kind& kind, std::int64_
   for (std::int32_t need = kind.first; need < kind.last; ++need) {
     const Hold& hold = holds_[need];
     if (hold.moves == 0) continue;
-    if (hold.room) happened(cycle + process.spec->latency, process.trail);
-    wake(*hold.queue, hold.room);
+    if (hold.side == ROOM) happened(cycle + process.spec->latency, process.trail);
+    wake(*hold.queue, hold.side == ROOM ? TOKENS : ROOM);
   }
 }
 
@@ -302,7 +300,8 @@ Result Engine<Traced>::result() {
   for (const Process& process : processes_) result_.processes.push_back(process.result);
   for (const Hold& hold : holds_) result_.stalls.push_back(hold.stall);
   for (const Queue& queue : queues_)
-    result_.fifos.push_back({queue.tokens, std::max(queue.peak, queue.count), queue.count});
+    result_.fifos.push_back(
+        {queue.tokens, std::max(queue.peak, queue.there[TOKENS]), queue.there[TOKENS]});
   auto bus = buses_.begin();
   for (const MemorySpec& memory : graph_.memories)
     result_.memories.push_back(memory.ports.empty() ? MemoryResult{} : (bus++)->result());

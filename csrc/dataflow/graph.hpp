@@ -10,10 +10,13 @@ namespace moesaic::dataflow {
 constexpr std::int64_t UNBOUNDED = -1;  // depth
 constexpr std::int32_t NOBODY = -1;     // no FIFO, no process
 
+// The sides of a FIFO: what its reader takes, and what its writer takes.
+enum Side : std::int32_t { TOKENS, ROOM };
+
 // A step asks a FIFO for so many tokens, or for room for so many, and then moves some of them.
 struct Need {
   std::int32_t fifo;
-  bool room;
+  Side side;
   std::int64_t tokens, moves;
 };
 
@@ -69,7 +72,7 @@ struct FifoResult {
 
 struct StuckPort {  // waits for ever for tokens in a FIFO, or for room for them
   std::int32_t port, fifo;
-  bool room;
+  Side side;
   std::int64_t tokens;
 };
 

@@ -14,16 +14,16 @@ namespace moesaic::dataflow {
 // A need with its FIFO, in the hand of one process. `check` is false for room without bound.
 struct Hold {
   Queue* queue;
-  bool room, check;
+  Side side;
+  bool check;
   std::int64_t tokens, moves;
   std::int64_t stall;  // cycles that steps waited for it
   std::int32_t fifo;
 
-  std::int64_t there() const { return room ? queue->room() : queue->count; }
-  std::int64_t place() const { return room ? queue->space(tokens) : queue->token(tokens); }
+  std::int64_t slot() const { return queue->slot(side, tokens); }
   // Steps that find what they need, one after the other; 0: not even the first.
   std::int64_t steps(std::int64_t most) const {
-    const std::int64_t more = there() - tokens;
+    const std::int64_t more = queue->there[side] - tokens;
     if (more < 0) return 0;
     if (moves == 0) return most;
     return std::min(most, (moves == 1 ? more : more / moves) + 1);
