@@ -1,26 +1,26 @@
-"""moesaic fpga: published accelerators for MoE vision models, by closed form."""
+"""moesaic fpga: accelerators for MoE vision models, by closed form and cycle by cycle."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..base import BadInput
-from ..base.units import parse
-from . import question as q
+from . import fpga_question as f
 from . import show
+from .fpga_simulate import simulate
 
 if TYPE_CHECKING:
-    from ..hardware import Fpga
     from ..simulator.fpga import BoardResult, Bracket
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="FPGA accelerators: designs as published, and what they take for an image.\n\n"
-    "Example: moesaic fpga estimate edge-moe --model m3vit-tiny --on zcu102 --tokens 129,197",
+    help="FPGA accelerators: designs as published, what they take for an image, and in time.\n\n"
+    "Example: moesaic fpga simulate ubimoe --on zcu102 --model m3vit-tiny",
 )
+
+
+app.command()(simulate)
 
 
 @app.command("list")
@@ -32,7 +32,10 @@ def list_(json: show.Json = False) -> None:
     from ..simulator.fpga import DESIGNS, Design
 
     names = (*(name for name in Design.__struct_fields__ if name != "design"), "dsp")
-    rows = [{"design": name} | {f: getattr(d, f) for f in names} for name, d in DESIGNS.items()]
+    rows = [
+        {"design": name} | {field: getattr(one, field) for field in names}
+        for name, one in DESIGNS.items()
+    ]
     if json:
         show.json(rows)
         return
@@ -42,37 +45,32 @@ def list_(json: show.Json = False) -> None:
 
 @app.command()
 def estimate(
-    design: Annotated[str, typer.Argument(help="A design: `moesaic fpga list`.")],
-    model: Annotated[str, typer.Option("--model", help="A vision model of the catalogue.")],
-    on: Annotated[str, typer.Option("--on", help="An FPGA board of the catalogue, or a .toml.")],
-    tokens: Annotated[str, typer.Option(help="Tokens of an image: one number or several.")] = "",
-    clock: Annotated[
-        str | None, typer.Option(help="Such as '250 MHz'; the board's by default.")
-    ] = None,
+    design: f.DesignName,
+    model: f.Model,
+    on: f.On,
+    tokens: f.Tokens = "",
+    clock: f.Clock = None,
     json: show.Json = False,
     out: show.Out = None,
 ) -> None:
     """The latency of one image between full overlap and none, term by term, beside the board's.
 
-    Without --tokens: the image size of the model.
+    Without --tokens: both counts that the sources of a published design name, or the image size of
+    the model.
 
     moesaic fpga estimate edge-moe --model m3vit-tiny --on zcu102 --tokens 129,197
     """
-    from ..simulator.fpga import design as design_of
     from ..simulator.fpga import estimate as ask
-    from ..simulator.fpga import published as published_of
 
-    chosen, found, board = design_of(design), q.model_of(model, None), _board(on)
-    if not tokens and found.image_tokens is None:
-        raise BadInput(f"must be given: {found.name} states no image size", key="--tokens")
-    asked = q.numbers(tokens or str(found.image_tokens), "--tokens")
-    clock_hz = None if clock is None else _hertz(clock)
-    brackets = [ask(chosen, found, each, board, clock_hz) for each in asked]
-    published = published_of(design, board.name, found.name, brackets[0].clock_hz)
+    asked = f.asked(design, model, on, tokens, clock)
+    brackets = [
+        ask(asked.design, asked.model, each, asked.board, asked.clock_hz) for each in asked.tokens
+    ]
+    published = asked.published(brackets[0].clock_hz)
     data = {
         "design": design,
-        "model": found.name,
-        "on": board.name,
+        "model": asked.model.name,
+        "on": asked.board.name,
         "estimates": [_plain(bracket) for bracket in brackets],
         "published": None if published is None else _measured(published),
     }
@@ -81,24 +79,7 @@ def estimate(
     if json:
         show.json(data)
         return
-    _print(f"{design} runs {found.name} on {board.name}", brackets, published)
-
-
-def _board(name: str) -> Fpga:
-    from ..hardware import Fpga
-    from ..hardware.load import device
-
-    found = device(Path(name) if name.endswith(".toml") else name)
-    if not isinstance(found, Fpga):
-        raise BadInput("is no FPGA; `moesaic hardware list --kind fpga`", key=name)
-    return found
-
-
-def _hertz(text: str) -> float:
-    try:
-        return parse(text, "Hz")
-    except BadInput as fault:
-        raise BadInput(fault.what, key="--clock", value=text) from None
+    _print(asked.title, brackets, published)
 
 
 def _plain(bracket: Bracket) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ...base import BadInput, Count, Positive, Spec, unknown
+from ...base.spec import build, load_toml
 from ...hardware import Fpga
 from .closed_forms import attention_dsp, linear_dsp
 
@@ -98,17 +99,26 @@ DESIGNS: dict[str, Design] = {"edge-moe": EdgeMoe(), "ubimoe": UbiMoe()}
 
 
 def design(name: str) -> Design:
-    """The published design of that name; raises BadInput with the nearest names."""
+    """The published design of that name, or one from a .toml: `design = "ubimoe"` and what it has
+    otherwise. Raises BadInput with the nearest names."""
+    if name.endswith(".toml"):
+        table = load_toml(name)
+        kind = table.get("design")
+        if not isinstance(kind, str) or kind not in DESIGNS:
+            raise BadInput(f"must be {' or '.join(DESIGNS)}", file=name, key="design", value=kind)
+        return build(type(DESIGNS[kind]), table, name)
     if name not in DESIGNS:
         raise unknown("FPGA design", name, DESIGNS)
     return DESIGNS[name]
 
 
 class BoardResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One image on a real board, as a paper prints it. `dsp` where it is printed too."""
+    """One image on a real board, as a paper prints it; tokens: what the sources say of it, which do
+    not agree. `dsp` where it is printed too."""
 
     board: str
     model: str
+    tokens: tuple[int, ...]
     clock_hz: Positive
     latency_s: Positive
     power_w: Positive
@@ -120,6 +130,7 @@ PUBLISHED: dict[str, BoardResult] = {
     "edge-moe": BoardResult(
         board="zcu102",
         model="m3vit-tiny",
+        tokens=(129, 197),
         clock_hz=300e6,
         latency_s=34.64e-3,
         power_w=14.54,
@@ -129,6 +140,7 @@ PUBLISHED: dict[str, BoardResult] = {
     "ubimoe": BoardResult(
         board="zcu102",
         model="m3vit-tiny",
+        tokens=(129, 197),
         clock_hz=300e6,
         latency_s=25.76e-3,
         power_w=11.50,
