@@ -56,17 +56,20 @@ def expert_curves_and_splits(
 
 
 def latency_brackets(
-    rows: list[tuple[str, float, float]], boards: list[float | None], title: str
+    rows: list[tuple[str, float, float]],
+    simulated: list[float | None],
+    boards: list[float | None],
+    title: str,
 ) -> Figure:
-    """For each (name, full overlap, no overlap) in seconds a bar from one to the other, and the
-    latency that a board measured where there is one."""
+    """For each (name, full overlap, no overlap) in seconds a bar from one to the other, the latency
+    cycle by cycle, and what a board measured, where there are such."""
     with figure(9.6, 1.4 + 0.42 * len(rows)) as (made, axes):
         low = np.array([row[1] for row in rows]) * 1e3
         high = np.array([row[2] for row in rows]) * 1e3
         y = np.arange(len(rows))
         axes.barh(
             y, high - low, left=low, height=0.5, color=PALETTE[5],
-            label="simulated: full overlap to no overlap",
+            label="closed form: full overlap to no overlap",
         )  # fmt: skip
         for i in range(len(rows)):
             for value, side, shift in ((low[i], "right", -4), (high[i], "left", 4)):
@@ -74,18 +77,23 @@ def latency_brackets(
                     f"{value:.1f}", (value, i), xytext=(shift, 0), textcoords="offset points",
                     ha=side, va="center", fontsize=8, color=INK,
                 )  # fmt: skip
-        known = [(board * 1e3, i) for i, board in enumerate(boards) if board is not None]
-        if known:
-            x, at = zip(*known, strict=True)
-            axes.scatter(
-                x, at, marker="D", s=34, color=PALETTE[1], edgecolor="white", zorder=3,
-                label="board, measured-published",
-            )  # fmt: skip
+        most = high.max()
+        for values, marker, colour, label in (
+            (simulated, "o", PALETTE[0], "simulated, cycle by cycle"),
+            (boards, "D", PALETTE[1], "board, measured-published"),
+        ):
+            known = [(value * 1e3, i) for i, value in enumerate(values) if value is not None]
+            if known:
+                x, at = zip(*known, strict=True)
+                most = max(most, *x)
+                axes.scatter(
+                    x, at, marker=marker, s=34, color=colour, edgecolor="white", zorder=3,
+                    label=label,
+                )  # fmt: skip
         axes.set_yticks(y, [row[0] for row in rows])
         axes.invert_yaxis()
-        most = max(high.max(), *(x for x, _ in known)) if known else high.max()
         axes.set(xlim=(0, most * 1.12), xlabel="ms for one image", title=title)
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_color(FAINT)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=2)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=3)
     return made

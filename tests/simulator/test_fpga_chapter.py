@@ -10,9 +10,8 @@ from moesaic.sweeps.plots.style import svg
 
 
 def chapter(**change):
-    return Designs(
-        **({"name": "fpga", "title": "Boards", "designs": ("edge-moe", "ubimoe")} | change)
-    )
+    asked = {"name": "fpga", "title": "Boards", "designs": ("edge-moe", "ubimoe")}
+    return Designs(**(asked | {"detail": "bound"} | change))
 
 
 def test_every_design_and_token_count_stands_beside_its_board():
@@ -31,13 +30,22 @@ def test_every_design_and_token_count_stands_beside_its_board():
 
 def test_the_tables_terms_add_up_to_its_brackets():
     (table,) = designs(chapter(tokens=(197,)), 0).tables
-    rows = {row[0]: [float(cell) for cell in row[1:]] for row in table.rows}
+    cells = {row[0]: row[1:] for row in table.rows}
+    assert cells.pop("cycle by cycle") == ("-", "-")
+    rows = {name: [float(cell) for cell in row] for name, row in cells.items()}
     ends = {name: rows.pop(name) for name in ("full overlap", "no overlap", "board")}
     for column in range(2):
         shown = sum(cells[column] for name, cells in rows.items() if "(hideable)" not in name)
         assert shown == pytest.approx(ends["full overlap"][column], abs=0.05)
         total = sum(cells[column] for cells in rows.values())
         assert total == pytest.approx(ends["no overlap"][column], abs=0.05)
+
+
+def test_an_image_in_time_stands_between_or_beside_them():
+    section = designs(chapter(detail="cycle", designs=("ubimoe",), tokens=(65,)), 0)
+    (found,) = section.data.values()
+    assert found["full_overlap_s"] <= found["simulated_s"]
+    assert f"an image takes {found['simulated_s'] * 1e3:.2f} ms" in section.words[0]
 
 
 def test_a_board_without_a_published_figure_is_simulated_only():
