@@ -85,9 +85,8 @@ def attention_stream(block: AttentionStream, open_: Open | None = None) -> Graph
     fifos = tuple(
         Fifo(name=name, depth=block.depths[name], bits=bits.get(name, 32)) for name in block.fifos
     )
-    between = {"scores": "scores", "row_max": "row_max"}
-    qk = qk_program(*sizes, q="q", k="k", **between)
-    av = av_program(*sizes, v="v", out="out", **between)
+    qk = qk_program(*sizes, q="q", k="k", scores="scores", row_max="row_max")
+    av = av_program(*sizes, v="v", scores="scores", row_max="row_max", out="out")
     processes = (
         Process(name="qk", program=qk, latency=block.qk_latency),
         Process(name="av", program=av, latency=block.av_latency),

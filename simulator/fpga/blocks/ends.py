@@ -25,8 +25,8 @@ def with_ends(
     open_: Open,
     memories: tuple[Memory, ...] = (),
 ) -> Graph:
-    """A graph whose sources offer what the processes read and whose sinks take what they write."""
-    reads, writes = totals(processes)
+    """A graph whose sources offer what is read in it and whose sinks take what is written."""
+    reads, writes = totals(processes, memories)
     ends = (
         *(_end(SOURCE, name, Step(writes={name: 1}), reads[name], open_) for name in sources),
         *(_end(SINK, name, Step(reads={name: 1}), writes[name], open_) for name in sinks),
@@ -34,14 +34,20 @@ def with_ends(
     return Graph(fifos=fifos, processes=(*processes, *ends), memories=memories)
 
 
-def totals(processes: Iterable[Process]) -> tuple[Moved, Moved]:
-    """Tokens read from and written to each FIFO by all processes."""
+def totals(processes: Iterable[Process], memories: Iterable[Memory]) -> tuple[Moved, Moved]:
+    """Tokens read from and written to each FIFO by all processes and memories."""
     reads: Moved = Counter()
     writes: Moved = Counter()
     for process in processes:
         read, written = moved(process)
         reads.update(read)
         writes.update(written)
+    for port in (port for memory in memories for port in memory.ports):
+        bursts = sum(times for _, times in port.bursts)
+        reads[port.request] += bursts
+        (reads if port.writes else writes)[port.data] += sum(n * times for n, times in port.bursts)
+        if port.done is not None:
+            writes[port.done] += bursts
     return reads, writes
 
 

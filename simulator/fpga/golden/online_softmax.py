@@ -61,9 +61,9 @@ class OnlineSoftmax(Block, frozen=True, kw_only=True):
     def _shares(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
         """256 times each score's share; the sum is rescaled, and rounded, at each new maximum."""
         tops = np.maximum.accumulate(row)
-        total = np.int64(0)
+        total = 0
         for score, top, before in zip(row, tops, np.roll(tops, 1), strict=True):
-            rescale = power(max(top - before, np.int64(0)) >> self.shift)
-            total = (total * rescale >> 8) + power(top - score >> self.shift)
+            rescale = power(np.maximum(top - before, 0) >> self.shift)
+            total = int((total * rescale >> 8) + power(top - score >> self.shift))
         shares: NDArray[np.int64] = (power(tops[-1] - row >> self.shift) << 8) // total
         return shares

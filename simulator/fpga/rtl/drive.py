@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ....base import BadInput
 from ..golden.block import Block, Streams
@@ -68,7 +68,7 @@ def _packed(job: Job) -> bytes:
         *(len(block.sources), len(block.sinks), block.in_words, block.out_words),
         *(len(cfg), PATIENCE, PERIOD // 32),
     ]
-    parts = [np.array(head), cfg]
+    parts: list[ArrayLike] = [head, cfg]
     for name in block.sources:
         parts += [[len(job.inputs[name])], _bits(job.open[name]), job.inputs[name]]
     for name in block.sinks:
