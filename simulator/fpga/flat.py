@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..._core import Dataflow
 from ...base import BadInput
-from .graph import Graph, Loop, Memory, Process, Program, Step, ends, steps_of
+from .graph import Ends, Graph, Loop, Memory, Process, Program, Step, ends, steps_of
 from .stalls import Reason, reason
 
 STEP, LOOP, AGAIN, MARK = range(4)
@@ -20,11 +20,12 @@ Table = NDArray[np.int64]
 
 
 class Flat(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The engine's copy of a graph, and what its numbers mean: `owner` (index of the process),
-    `reasons`, and FIFO, room and tokens of each need; the labels of marks."""
+    """The engine's copy of a graph, and what its numbers mean: of each need its `owner` (index of
+    the process), its FIFO, room and tokens, and its reason; the labels of marks."""
 
     graph: Graph
     engine: Dataflow
+    ends: dict[str, Ends]
     owner: list[int]
     needs: list[tuple[str, bool, int]]
     reasons: list[Reason]
@@ -120,6 +121,7 @@ def flatten(graph: Graph, *, marks: bool = False) -> Flat:
     return Flat(
         graph=graph,
         engine=engine,
+        ends=both,
         owner=tables.owner,
         needs=needs,
         reasons=[reason(both, names, fifo, room) for fifo, room, _ in needs],

@@ -265,6 +265,7 @@ def _run(
             if at := bus.stuck(index, queues):
                 stuck[f"{bus.memory.name}.{port.name}"] = at
     held = {name: len(queue.lands) for name, queue in queues.items()}
+    depth = {fifo.name: fifo.depth for fifo in graph.fifos}
     for worker in workers:
         worker.close(worker.ready)
     return Run(
@@ -273,5 +274,5 @@ def _run(
         fifos={name: FifoRun(queue.tokens, queue.peak) for name, queue in queues.items()},
         memories={bus.memory.name: MemoryRun(bus.bursts, bus.busy) for bus in buses},
         spans=tuple(span for w in workers for span in w.spans if spans),
-        deadlock=deadlock(graph, cycles, stuck, held),
+        deadlock=deadlock(cycles, ends(graph), depth, held, stuck),
     )

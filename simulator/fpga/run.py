@@ -70,7 +70,7 @@ def _rows(value: object) -> object:
 
 def stand_still(flat: Flat, said: Said, depths: Depths) -> Deadlock | None:
     """The cycle of waits in which a run ended, if it did."""
-    graph = flat.graph.with_depths(depths)
+    graph = flat.graph
     stuck = {
         process.name: Stuck(*flat.needs[row[5]])
         for process, row in zip(graph.processes, said.processes, strict=True)
@@ -81,7 +81,8 @@ def stand_still(flat: Flat, said: Said, depths: Depths) -> Deadlock | None:
         name = f"{at.name}.{at.ports[port].name}"
         stuck[name] = Stuck(graph.fifos[fifo].name, bool(room), tokens)
     held = {fifo.name: row[2] for fifo, row in zip(graph.fifos, said.fifos, strict=True)}
-    return deadlock(graph, said.cycles, stuck, held)
+    depth = {fifo.name: depths.get(fifo.name, fifo.depth) for fifo in graph.fifos}
+    return deadlock(said.cycles, flat.ends, depth, held, stuck)
 
 
 def _processes(flat: Flat, said: Said) -> dict[str, ProcessRun]:

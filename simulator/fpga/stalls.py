@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from .graph import Ends, Graph, ends
+from .graph import Ends
 
 Kind: TypeAlias = Literal["empty", "full", "memory", "closed"]
 
@@ -74,12 +74,15 @@ def reason(graph_ends: Mapping[str, Ends], processes: set[str], fifo: str, room:
 
 
 def deadlock(
-    graph: Graph, cycle: int, stuck: Mapping[str, Stuck], held: Mapping[str, int]
+    cycle: int,
+    both: Mapping[str, Ends],
+    depth: Mapping[str, int | None],
+    held: Mapping[str, int],
+    stuck: Mapping[str, Stuck],
 ) -> Deadlock | None:
     """Follows the waits from the first one that is stuck; None if nobody is."""
     if not stuck:
         return None
-    depth, both = {fifo.name: fifo.depth for fifo in graph.fifos}, ends(graph)
     waits: dict[str, Wait] = {}
     who = next(iter(stuck))
     while who in stuck and who not in waits:
