@@ -63,7 +63,7 @@ def latency_brackets(
 ) -> Figure:
     """For each (name, full overlap, no overlap) in seconds a bar from one to the other, the latency
     cycle by cycle, and what a board measured, where there are such."""
-    with figure(9.6, 1.4 + 0.42 * len(rows)) as (made, axes):
+    with figure(9.6, 1.4 + 0.5 * len(rows)) as (made, axes):
         low = np.array([row[1] for row in rows]) * 1e3
         high = np.array([row[2] for row in rows]) * 1e3
         y = np.arange(len(rows))
@@ -72,10 +72,10 @@ def latency_brackets(
             label="closed form: full overlap to no overlap",
         )  # fmt: skip
         for i in range(len(rows)):
-            for value, side, shift in ((low[i], "right", -4), (high[i], "left", 4)):
+            for value in (low[i], high[i]):
                 axes.annotate(
-                    f"{value:.1f}", (value, i), xytext=(shift, 0), textcoords="offset points",
-                    ha=side, va="center", fontsize=8, color=INK,
+                    f"{value:.1f}", (value, i - 0.26), xytext=(0, 1), textcoords="offset points",
+                    ha="center", va="bottom", fontsize=7, color=INK,
                 )  # fmt: skip
         most = high.max()
         for values, marker, colour, label in (
