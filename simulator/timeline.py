@@ -20,6 +20,7 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """Intervals of work, `[intervals]` each: index into `names`, layer, device, lane, start, end.
 
     Intervals of one lane of one device never overlap. tokens: of the step; evidence as usual.
+    device_names: what to call the devices, if not by number.
     """
 
     names: tuple[str, ...]
@@ -32,6 +33,7 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     devices: int
     tokens: int
     evidence: Evidence
+    device_names: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -55,7 +57,8 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
         """
         events: list[dict[str, object]] = []
         for device in range(self.devices):
-            events.append(_label("process_name", device, 0, f"device {device}"))
+            name = self.device_names[device] if self.device_names else f"device {device}"
+            events.append(_label("process_name", device, 0, name))
             events += [_label("thread_name", device, i, lane) for i, lane in enumerate(LANES)]
         for i in range(self.name.size):
             events.append(

@@ -24,7 +24,8 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
 
 class FifoRun(msgspec.Struct, frozen=True):
     """tokens: written or claimed. peak: the most that were in it or on their way, those read in
-    the same cycle included: a FIFO so deep would have changed nothing."""
+    the same cycle included: a FIFO so deep, and with the room that steps reserve but do not write,
+    would have changed nothing."""
 
     tokens: int
     peak: int

@@ -105,17 +105,12 @@ def _processes(flat: Flat, said: Said) -> dict[str, ProcessRun]:
 
 def _spans(flat: Flat, said: Said) -> Iterator[Span]:
     """From mark to mark; the last one ends when the process has nothing more to do."""
+    waited: Counter[int] = Counter()
+    for owner, (cycles,) in zip(flat.owner, said.stalls, strict=True):
+        waited[owner] += cycles
     for number, group in groupby(sorted(said.marks, key=lambda mark: mark[0]), lambda m: m[0]):
         marks = list(group)
-        row = said.processes[number]
-        ends = [*(cycle for _, _, cycle in marks[1:]), _end(row, flat, said, number)]
+        _, first, _, busy, closed, _ = said.processes[number]
+        ends = [*(cycle for _, _, cycle in marks[1:]), first + busy + closed + waited[number]]
         for (_, label, start), end in zip(marks, ends, strict=True):
             yield Span(flat.graph.processes[number].name, flat.labels[label], start, end)
-
-
-def _end(row: list[int], flat: Flat, said: Said, number: int) -> int:
-    steps, first, _, busy, closed, _ = row
-    waited = sum(
-        cycles for owner, (cycles,) in zip(flat.owner, said.stalls, strict=True) if owner == number
-    )
-    return first + busy + closed + waited

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from ...base import BadInput
 from .flat import MOST_CYCLES, flatten
-from .graph import Fifo, Graph
+from .graph import Fifo, Graph, steps_of
 from .run import Said, say, stand_still
 
 Vector: TypeAlias = "tuple[int | None, ...]"
@@ -39,11 +39,12 @@ class Trials:
         said = self.say(self.unbounded)
         if at := stand_still(self.flat, said, self.named(self.unbounded)):
             raise BadInput(f"does not end, however deep these FIFOs are: {at}")
-        rows = {f.name: row for f, row in zip(graph.fifos, said.fifos, strict=True)}
         self.fastest = said.cycles
+        rows = {fifo.name: row for fifo, row in zip(graph.fifos, said.fifos, strict=True)}
+        spare = _spare(graph)
         self.least = [least[fifo.name] for fifo in sized]
-        self.peaks = [max(rows[f.name][1], n) for f, n in zip(sized, self.least, strict=True)]
-        self.enough = [rows[f.name][0] + n for f, n in zip(sized, self.least, strict=True)]
+        self.enough = [max(least[f.name], rows[f.name][0] + spare[f.name]) for f in sized]
+        self.peaks = [max(least[f.name], rows[f.name][1] + spare[f.name]) for f in sized]
 
     def named(self, vector: Vector) -> dict[str, int | None]:
         return {fifo.name: depth for fifo, depth in zip(self.sized, vector, strict=True)}
@@ -120,3 +121,13 @@ def _least(graph: Graph, needs: Sequence[tuple[str, bool, int]]) -> Counter[str]
     for fifo, _, tokens in (*needs, *bursts):
         least[fifo] = max(least[fifo], tokens)
     return least
+
+
+def _spare(graph: Graph) -> Counter[str]:
+    """Room beside what is written that the steps of a FIFO's writer ask for."""
+    spare: Counter[str] = Counter()
+    for process in graph.processes:
+        for step, _ in steps_of(process.program):
+            for fifo, tokens in step.reserves.items():
+                spare[fifo] = max(spare[fifo], tokens - step.writes.get(fifo, 0))
+    return spare

@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 
 from moesaic.base import BadInput
 from moesaic.simulator.fpga.fifo import faults, smallest_depths
-from moesaic.simulator.fpga.graph import Fifo, Graph, Loop, Memory, Port, Process, Step
+from moesaic.simulator.fpga.graph import Fifo, Graph, Loop, Memory, Port, Process, Step, steps_of
 from moesaic.simulator.fpga.run import simulate
 
 few = st.integers(1, 2)
+
+
+def step(draw, side, fifo):
+    """Moves one token; may reserve or peek at two."""
+    also = {"writes": "reserves", "reads": "peeks"}[side]
+    more = {also: {fifo: 2}} if draw(st.integers(0, 9)) == 0 else {}
+    return Step(**{side: {fifo: 1}}, **more, interval=draw(few))
 
 
 @st.composite
@@ -29,15 +36,9 @@ def graphs(draw):
         moves[reader] += [("reads", f"f{i}")] * tokens
     processes = []
     for i, pieces in enumerate(moves):
-        steps = [
-            Step(**{side: {fifo: 1}}, interval=draw(few))
-            for side, fifo in draw(st.permutations(pieces))
-        ]
-        processes.append(
-            Process(
-                name=f"p{i}", program=(Loop(rounds, tuple(steps)),), latency=draw(st.integers(0, 3))
-            )
-        )
+        body = tuple(step(draw, *piece) for piece in draw(st.permutations(pieces)))
+        program, latency = (Loop(rounds, body),), draw(st.integers(0, 3))
+        processes.append(Process(name=f"p{i}", program=program, latency=latency))
     fifos = tuple(Fifo(name=f"f{i}", depth=None, bits=n) for i, n in enumerate(bits))
     return Graph(fifos=fifos, processes=tuple(processes))
 
@@ -45,9 +46,13 @@ def graphs(draw):
 def brute_force(graph, limit):
     """The least cost of all vectors that end within the limit, by trying them all."""
     free = simulate(graph)
-    tops = [free.fifos[fifo.name].peak for fifo in graph.fifos]
+    least = dict.fromkeys(free.fifos, 1)
+    for process in graph.processes:
+        for one, _ in steps_of(process.program):
+            least |= one.reserves | one.peeks
+    tops = [(least[name], fifo.peak + 1) for name, fifo in free.fifos.items()]
     costs = []
-    for depths in itertools.product(*(range(1, top + 1) for top in tops)):
+    for depths in itertools.product(*(range(least, top + 1) for least, top in tops)):
         run = simulate(graph, depths=dict(zip(free.fifos, depths, strict=True)))
         if run.deadlock is None and run.cycles <= limit:
             bits = sum(fifo.bits * depth for fifo, depth in zip(graph.fifos, depths, strict=True))
