@@ -8,6 +8,7 @@ import typer
 
 from . import fpga_question as f
 from . import show
+from .fpga_gemm import gemm
 from .fpga_simulate import simulate
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ app = typer.Typer(
 
 
 app.command()(simulate)
+app.command()(gemm)
 
 
 @app.command("list")
