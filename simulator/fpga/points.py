@@ -74,25 +74,25 @@ class Cycles(msgspec.Struct, frozen=True, kw_only=True):
         return self.stream + (self.products + self.norms + self.waits)
 
     @property
-    def sequence(self) -> Number:
-        """As UbiMoE's loops run: AV under QK^T, the next expert's weights under the one before it,
-        all else one after the other."""
+    def scheduled(self) -> Number:
+        """As UbiMoE's kernels run one image: AV under QK^T, weights under the products before them
+        (ping and pong), the gate after its norm and before its experts."""
         return self.stream + self.beside
 
     @property
     def beside(self) -> Number:
-        """`sequence` without the attention kernels."""
-        return self.products + self.norms + self.waits + self.loads + self.gate
+        """`scheduled` without the attention kernels."""
+        return self.products + self.norms + self.waits + self.gate
 
     @property
     def no_overlap(self) -> Number:
-        return self.sequence + (self.stream + self.expert_loads)
+        return self.scheduled + (self.loads + self.stream + self.expert_loads)
 
     @property
     def interval(self) -> Number:
-        """From one image to the next with two under way: attention of one against all else of the
-        other. derived: there is one linear kernel, so only its own work and the streams can
-        overlap (UbiMoE's double buffers)."""
+        """The least from one image to the next, however many are under way: attention of one
+        against all else of another. derived: there is one linear kernel, so that only its own work
+        and the streams can overlap (UbiMoE's double buffers)."""
         return np.maximum(self.stream, self.beside)
 
 

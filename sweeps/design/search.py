@@ -25,8 +25,8 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     """The designs of one board and precision that no other dominates.
 
     place: `[designs, axes]`, of each parameter's value in the axes; found: what they give; points:
-    how many were evaluated, of which `inside` stay inside every budget. least_interval_s: of all
-    these, with two images under way.
+    how many were evaluated, of which `inside` stay inside every budget. least_interval_s: the
+    shortest from image to image that any of these allows.
     """
 
     space: Space

@@ -57,7 +57,7 @@ NAMES = Axes.__struct_fields__
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     """Of points in C order: objectives `[points, OBJECTIVES]`; excess `[points]`, shares over
     budget, 0 for points inside; msa_s, moe_s `[points]`: seconds of the attention kernels and of
-    all else, which two images under way overlap."""
+    all else, which several images under way can overlap."""
 
     objectives: NDArray[np.float64]
     excess: NDArray[np.float64]

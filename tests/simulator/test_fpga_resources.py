@@ -88,7 +88,8 @@ def test_shallow_buffers_lie_in_lut_and_never_in_both():
 )
 def test_more_of_anything_never_takes_fewer_dsp_logic_or_wires(name, on, form):
     less = usage(points(form), SHAPE, board(on))
-    more = usage(points(form, **{name: 2 * DEFAULTS[name]}), SHAPE, board(on))
+    doubled: dict[str, Any] = {name: 2 * DEFAULTS[name]}
+    more = usage(points(form, **doubled), SHAPE, board(on))
     for field in ("dsp", "ff"):
         assert getattr(less.total, field) <= getattr(more.total, field)
     assert less.bandwidth <= more.bandwidth
@@ -115,7 +116,8 @@ def test_a_design_spans_as_many_dies_as_its_dsp_need():
 
 def test_a_design_inside_its_budgets_has_no_excess_and_one_outside_has():
     zcu102 = board("zcu102")
-    for change in ({}, {"units": 5}, {"lanes": 16}, {"clock_hz": 350e6}):
+    changes: tuple[dict[str, Any], ...] = ({}, {"units": 5}, {"lanes": 16}, {"clock_hz": 350e6})
+    for change in changes:
         asked = points(**change)
         taken = usage(asked, SHAPE, zcu102)
         over = [name for name, (need, have) in budgets(taken, asked, zcu102).items() if need > have]

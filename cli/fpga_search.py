@@ -1,0 +1,155 @@
+"""moesaic fpga search: every design of the grid on every board, and what is best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..base import BadInput
+from . import question as q
+from . import show
+from .fpga_search_shown import print_fronts
+
+if TYPE_CHECKING:
+    from ..hardware import Fpga
+    from ..sweeps.design.compare import Score
+    from ..sweeps.design.lanes import Choice
+    from ..sweeps.design.search import Front
+    from ..workload import MoEModel
+
+
+def search(
+    on: Annotated[str, typer.Option("--on", help="FPGA boards by commas, or all.")],
+    model: Annotated[str, typer.Option("--model", help="A vision model of the catalogue.")],
+    tokens: Annotated[
+        int | None, typer.Option(min=2, help="Tokens of an image; the model's by default.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="Number formats by commas: w16a32, int16, int8.")
+    ] = "w16a32,int16,int8",
+    counts: Annotated[
+        Path | None,
+        typer.Option("--counts", help="Recorded routing: queues, padding and NL by its load."),
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option("--part", help="Which counts of a file with several.")
+    ] = None,
+    evaluations: Annotated[
+        int, typer.Option(min=0, help="Of each heuristic, held against the exact front; 0: none.")
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the heuristics.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Threads; the result is the same.")] = 2,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A folder for the fronts as JSON.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option("--png", help="Draw the fronts to this file.")] = None,
+    as_json: show.Json = False,
+) -> None:
+    """Every design of UbiMoE's class on every board: the exact Pareto front of latency, DSP, BRAM,
+    bandwidth and energy, and how near heuristic searches come to it.
+
+    Example: moesaic fpga search --on all --model m3vit-tiny --png fronts.png
+    """
+    from ..sweeps.design.compare import compare
+    from ..sweeps.design.search import search as ask
+
+    boards, found = _boards(on), q.model_of(model, None)
+    if out is not None and out.exists() and not out.is_dir():
+        raise BadInput("is no folder", key="--out", value=str(out))
+    if png is not None and png.suffix != ".png":
+        raise BadInput("must end in .png", key="--png", value=str(png))
+    count = tokens or found.image_tokens
+    if count is None:
+        raise BadInput(f"must be given: {found.name} states no image size", key="--tokens")
+    queues = None if counts is None else _queues(counts, part, found, count)
+    fronts = ask(boards, found, count, precision.split(","), queues=queues, workers=workers)
+    scores = {f.name: compare(f, evaluations, seed) if evaluations else () for f in fronts}
+    choices = {} if counts is None else _choices(fronts)
+    title = f"{found.name}, {count} tokens"
+    data = {
+        "model": found.name,
+        "tokens": count,
+        "points": sum(front.points for front in fronts),
+        "evidence": "simulated",
+        "fronts": [_plain(front, scores[front.name]) for front in fronts],
+        "lanes": choices,
+    }
+    if png is not None:
+        _draw(png, fronts, scores, title)
+    if out is not None:
+        show.save_json(out / "fronts.json", data)
+    if as_json:
+        show.json(data)
+        return
+    print_fronts(title, fronts, scores, choices)
+
+
+def _boards(on: str) -> list[Fpga]:
+    from ..hardware import Fpga
+    from ..hardware.load import device, names
+
+    boards = []
+    for name in names("fpga") if on == "all" else on.split(","):
+        found = device(Path(name) if name.endswith(".toml") else name)
+        if not isinstance(found, Fpga):
+            raise BadInput("is no FPGA; `moesaic hardware list --kind fpga`", key=name)
+        boards.append(found)
+    return boards
+
+
+def _queues(path: Path, part: str | None, model: MoEModel, tokens: int) -> Any:
+    from ..sweeps.design.queues import recorded
+    from ..workload.readers.detect import load
+
+    return recorded(load(path, part=part), model, tokens)
+
+
+def _choices(fronts: tuple[Front, ...]) -> dict[str, Choice]:
+    from ..sweeps.design.lanes import choose
+
+    return {front.name: choose(front.space) for front in fronts if front.inside}
+
+
+def _plain(front: Front, scores: tuple[Score, ...]) -> dict[str, Any]:
+    from ..sweeps.design.space import OBJECTIVES
+
+    return {
+        "board": front.space.board.name,
+        "precision": front.space.precision.name,
+        "points": front.points,
+        "inside": front.inside,
+        "least_interval_s": front.least_interval_s,
+        "front": [
+            front.parameters(i) | dict(zip(OBJECTIVES, row, strict=True))
+            for i, row in enumerate(front.found.objectives.tolist())
+        ],
+        "heuristics": [
+            {
+                "name": score.name,
+                "evaluations": score.evaluations,
+                "hypervolume": score.hypervolume,
+                "latency": score.latency,
+                "interval": score.interval,
+            }
+            for score in scores
+        ],
+    }
+
+
+def _draw(
+    path: Path, fronts: tuple[Front, ...], scores: dict[str, tuple[Score, ...]], title: str
+) -> None:
+    from ..simulator.fpga import PUBLISHED
+    from ..sweeps.plots.fronts import fronts_by_board
+    from ..sweeps.plots.style import save
+
+    model = fronts[0].space.model.name
+    published: dict[str, list[tuple[str, float, float]]] = {}
+    for name, result in PUBLISHED.items():
+        if result.dsp is not None and result.model == model:
+            found = (name, float(result.dsp), result.latency_s)
+            published.setdefault(result.board, []).append(found)
+    save(fronts_by_board(fronts, scores, published, title), path)
+    show.say(f"wrote {path}")
