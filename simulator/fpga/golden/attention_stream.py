@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from ....base import BadInput, Count, Natural
-from .block import Block, Streams, beats, int8, shallow_or
+from .block import LATENCY, Block, Streams, beats, int8, shallow_or
 from .power import power
 
 
@@ -19,6 +20,11 @@ class AttentionStream(Block, frozen=True, kw_only=True):
     sources: ClassVar[tuple[str, ...]] = ("q", "k", "v")
     sinks: ClassVar[tuple[str, ...]] = ("out",)
     fifos: ClassVar[tuple[str, ...]] = ("q", "k", "v", "scores", "row_max", "out")
+    most: ClassVar[Mapping[str, int]] = {
+        **{"tokens": 1024, "beats": 16, "queries": 8, "shift": 31},
+        **{"qk_latency": LATENCY, "av_latency": LATENCY},
+    }
+    deepest: ClassVar[Mapping[str, int]] = dict.fromkeys(fifos, 256)
 
     tokens: Count
     beats: Count

@@ -9,15 +9,22 @@ from typing import ClassVar, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base import Count, Spec
+from ....base import BadInput, Count, Spec
 
 Streams: TypeAlias = "dict[str, NDArray[np.uint32]]"
 """Tokens by stream, `[tokens, words]`: words of 32 bits, the first in the lowest bits."""
 
 
+LATENCY = 8
+"""Cycles of the longest pipeline."""
+DEEPEST = 64
+"""Tokens of a FIFO, where nothing else is said."""
+
+
 class Block(Spec, frozen=True, kw_only=True):
     """One configuration of a block. The sizes and then the depths of `fifos` are the `cfg` words,
-    16 bits each, of the Verilog module called `top`."""
+    16 bits each, of the Verilog module called `top`, which holds the sizes of `most` and the
+    depths of `deepest` (DEEPEST for the others) and none above. Raises BadInput for those."""
 
     top: ClassVar[str]
     sources: ClassVar[tuple[str, ...]]
@@ -25,8 +32,19 @@ class Block(Spec, frozen=True, kw_only=True):
     fifos: ClassVar[tuple[str, ...]]
     in_words: ClassVar[int] = 1
     out_words: ClassVar[int] = 1
+    most: ClassVar[Mapping[str, int]] = {}
+    deepest: ClassVar[Mapping[str, int]] = {}
 
     depths: Mapping[str, Count]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if set(self.depths) != set(self.fifos):
+            raise BadInput(f"must name every FIFO once: {', '.join(self.fifos)}", key="depths")
+        for name, limit in self.most.items():
+            _bounded(name, getattr(self, name), limit)
+        for name, depth in self.depths.items():
+            _bounded(f"depths.{name}", depth, self.deepest.get(name, DEEPEST))
 
     @classmethod
     @abstractmethod
@@ -47,6 +65,11 @@ class Block(Spec, frozen=True, kw_only=True):
 
     def cfg(self) -> tuple[int, ...]:
         return (*self.sizes(), *(self.depths[name] for name in self.fifos))
+
+
+def _bounded(name: str, value: int, limit: int) -> None:
+    if value > limit:
+        raise BadInput(f"is more than the Verilog holds, {limit}", key=name, value=value)
 
 
 def shallow_or(rng: np.random.Generator, enough: Mapping[str, int]) -> dict[str, int]:

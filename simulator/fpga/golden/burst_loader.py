@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....base import BadInput, Count, Natural
-from .block import Block, Streams, shallow_or
+from .block import LATENCY, Block, Streams, shallow_or
 
 BURST = 16
 """Most beats of a burst."""
@@ -24,6 +25,12 @@ class BurstLoader(Block, frozen=True, kw_only=True):
     fifos: ClassVar[tuple[str, ...]] = (
         *("request", "written", "fetched", "tiles", "read data", "done", "out"),
     )
+
+    most: ClassVar[Mapping[str, int]] = {
+        **{"tile": BURST, "uses": 2**15, "num": 16, "den": 16},
+        **{"memory_latency": 32, "out_latency": LATENCY},
+    }
+    deepest: ClassVar[Mapping[str, int]] = {"tiles": 2}
 
     tile: Count
     uses: Count

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....base import Count, Natural
-from .block import Block, Streams, beats, int8, shallow_or
+from .block import LATENCY, Block, Streams, beats, int8, shallow_or
 
 
 class ExpertLinear(Block, frozen=True, kw_only=True):
@@ -24,6 +25,12 @@ class ExpertLinear(Block, frozen=True, kw_only=True):
         *("in", "orders", "groups", "weights", "out", "y"),
     )
     out_words: ClassVar[int] = 4
+    most: ClassVar[Mapping[str, int]] = {
+        **{"tokens": 32, "top_k": 8, "experts": 8, "units": 4},
+        **{"reads": 2, "in_tiles": 8, "out_beats": 2, "out_tiles": 4},
+        **dict.fromkeys(("dealer_latency", "compute_latency", "writer_latency"), LATENCY),
+    }
+    deepest: ClassVar[Mapping[str, int]] = {"weights": 2}
 
     tokens: Count
     top_k: Count

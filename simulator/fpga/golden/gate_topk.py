@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....base import Count, Natural
-from .block import Block, Streams, beats, int8, shallow_or
+from .block import LATENCY, Block, Streams, beats, int8, shallow_or
 from .power import power
 
 EXPERTS = 4
@@ -21,6 +22,10 @@ class GateTopk(Block, frozen=True, kw_only=True):
     sources: ClassVar[tuple[str, ...]] = ("w", "x")
     sinks: ClassVar[tuple[str, ...]] = tuple(f"queue {e}" for e in range(EXPERTS))
     fifos: ClassVar[tuple[str, ...]] = ("w", "x", "routes", "queue")
+    most: ClassVar[Mapping[str, int]] = {
+        **{"tokens": 2**15, "beats": 16, "top_k": EXPERTS, "shift": 31, "interval": 64},
+        **{"gate_latency": LATENCY, "route_latency": LATENCY},
+    }
 
     tokens: Count
     beats: Count

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from ....base import Count, Natural
-from .block import Block, Streams, shallow_or
+from ....base import BadInput, Count, Natural
+from .block import LATENCY, Block, Streams, shallow_or
 
 LANES = 4
 MIDDLES = (np.arange(64) + 0.5) / 16
@@ -23,12 +24,18 @@ class GeluTable(Block, frozen=True, kw_only=True):
     sources: ClassVar[tuple[str, ...]] = ("x",)
     sinks: ClassVar[tuple[str, ...]] = ("y",)
     fifos: ClassVar[tuple[str, ...]] = ("x", "y")
+    most: ClassVar[Mapping[str, int]] = {"beats": 2**15, "ports": LANES, "latency": LATENCY}
     in_words: ClassVar[int] = 2
     out_words: ClassVar[int] = 2
 
     beats: Count
     ports: Count
     latency: Natural = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if LANES % self.ports:
+            raise BadInput("must be 1, 2 or 4", key="ports", value=self.ports)
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> GeluTable:

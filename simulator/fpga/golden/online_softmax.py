@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....base import Count, Natural
-from .block import Block, Streams, shallow_or
+from .block import LATENCY, Block, Streams, shallow_or
 from .power import power
 
 
@@ -20,6 +21,10 @@ class OnlineSoftmax(Block, frozen=True, kw_only=True):
     sources: ClassVar[tuple[str, ...]] = ("x",)
     sinks: ClassVar[tuple[str, ...]] = ("y",)
     fifos: ClassVar[tuple[str, ...]] = ("x", "kept", "stats", "y")
+    most: ClassVar[Mapping[str, int]] = {
+        **{"rows": 2**15, "width": 1024, "shift": 31, "scan_interval": 64, "norm_interval": 64},
+        **{"scan_latency": LATENCY, "norm_latency": LATENCY},
+    }
 
     rows: Count
     width: Count

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....base import Count, Natural
-from .block import Block, Streams, int8, shallow_or
+from .block import LATENCY, Block, Streams, int8, shallow_or
 
 SIDE = 8
 """Lanes of a token: an array's most rows, and columns."""
@@ -22,6 +23,10 @@ class SystolicOs(Block, frozen=True, kw_only=True):
     sources: ClassVar[tuple[str, ...]] = ("a", "b")
     sinks: ClassVar[tuple[str, ...]] = ("c",)
     fifos: ClassVar[tuple[str, ...]] = ("a", "b", "tiles", "c")
+    most: ClassVar[Mapping[str, int]] = {
+        **{"rows": SIDE, "columns": SIDE, "inner": 2**15, "tiles": 2**15}
+    }
+    deepest: ClassVar[Mapping[str, int]] = {"tiles": 4}
     in_words: ClassVar[int] = 2
     out_words: ClassVar[int] = SIDE
 
@@ -63,6 +68,10 @@ class SystolicWs(Block, frozen=True, kw_only=True):
     sources: ClassVar[tuple[str, ...]] = ("w", "x")
     sinks: ClassVar[tuple[str, ...]] = ("c",)
     fifos: ClassVar[tuple[str, ...]] = ("w", "x", "sums", "c")
+    most: ClassVar[Mapping[str, int]] = {
+        **{"rows": SIDE, "columns": SIDE, "tall": 64, "inner": 128, "outer": 128},
+        **{"add_latency": LATENCY},
+    }
     in_words: ClassVar[int] = 2
     out_words: ClassVar[int] = SIDE
 

@@ -16,6 +16,7 @@ from ....base.files import cache_folder, content_hash
 FOLDER = Path(__file__).parent
 VERILOG = FOLDER / "verilog"
 FLAGS = ("-std=c++17", "-O1", "-DVL_DEBUG=0")
+RUNTIME_FLAGS = (*FLAGS, "-O0")
 LIMIT_S = 300.0
 
 
@@ -85,13 +86,13 @@ def _build(top: str, folder: Path, runtime: Path) -> Path:
 
 
 def _runtime(cache: Path, tools: tuple[str, ...]) -> Path:
-    """Verilator's own library, compiled once for all blocks."""
+    """Verilator's own library, compiled once for all blocks; no cycle passes through it."""
     kept = cache / f"verilated-{content_hash(*tools)}.o"
     if not kept.exists():
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             unit, made = Path(folder) / "unit.cpp", Path(folder) / "made.o"
             unit.write_text('#include "verilated.cpp"\n#include "verilated_threads.cpp"\n')
-            _output([*compiler(), *FLAGS, *_includes(), "-c", str(unit), "-o", str(made)])
+            _output([*compiler(), *RUNTIME_FLAGS, *_includes(), "-c", str(unit), "-o", str(made)])
             made.replace(kept)
     return kept
 
