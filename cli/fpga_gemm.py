@@ -11,7 +11,6 @@ import typer
 from ..base import BadInput
 from . import show
 
-
 DATAFLOWS = ("os", "ws", "is")
 
 
