@@ -9,6 +9,8 @@ import typer
 from . import fpga_question as f
 from . import show
 from .fpga_gemm import gemm
+from .fpga_rtl import rtl
+from .fpga_search import search
 from .fpga_simulate import simulate
 
 if TYPE_CHECKING:
@@ -21,8 +23,8 @@ app = typer.Typer(
 )
 
 
-app.command()(simulate)
-app.command()(gemm)
+for command in (simulate, search, rtl, gemm):
+    app.command()(command)
 
 
 @app.command("list")

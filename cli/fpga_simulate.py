@@ -31,6 +31,11 @@ def simulate(
     one_expert: Annotated[
         bool, typer.Option("--one-expert", help="All tokens choose expert 0 first.")
     ] = False,
+    counts: Annotated[
+        Path | None, typer.Option(help="Recorded routing: an image's queues are as it deals them.")
+    ] = None,
+    part: Annotated[str | None, typer.Option(help="Which counts of a file with several.")] = None,
+    image: Annotated[int, typer.Option(min=0, help="Which image of --counts.")] = 0,
     trace: Annotated[
         Path | None, typer.Option(help="Write a timeline for ui.perfetto.dev to this JSON file.")
     ] = None,
@@ -49,10 +54,14 @@ def simulate(
     asked = f.asked(design, model, on, tokens, clock)
     if trace is not None and len(asked.tokens) > 1:
         raise BadInput("is of one image size: name one with --tokens", key="--trace")
+    if one_expert and counts is not None:
+        raise BadInput("are two routings: choose one", key="--one-expert and --counts")
     found, brackets = [], []
     for each in asked.tokens:
         show.say(f"simulating {images} x {each} tokens")
         queues = _one_expert(asked, each) if one_expert else None
+        if counts is not None:
+            queues = _recorded(asked, counts, part, each, image)
         words: Any = (asked.design, asked.model, each, asked.board, asked.clock_hz, queues)
         brackets.append(estimate(*words))
         found.append(_simulated(words, images))
@@ -74,12 +83,23 @@ def _simulated(words: Any, images: int) -> Simulated:
     return simulate_images(*four, clock_hz=clock_hz, queues=queues, images=images)
 
 
-def _one_expert(asked: f.Asked, tokens: int) -> list[list[int]]:
+def _one_expert(asked: f.Asked, tokens: int) -> Any:
     """Queues where expert 0 has every token, and the others their further choices evenly."""
     block, layers = asked.model.experts, len(asked.model.moe_layers)
     rest, others = (block.top_k - 1) * tokens, block.count - 1
     row = [tokens, *(rest // others + (i < rest % others) for i in range(others))]
     return [row] * layers
+
+
+def _recorded(asked: f.Asked, counts: Path, part: str | None, tokens: int, image: int) -> Any:
+    """Queues `[moe_layers, experts]` of an image as a recorded routing deals its tokens."""
+    from ..sweeps.design.queues import recorded
+    from ..workload.readers.detect import load
+
+    images = recorded(load(counts, part=part), asked.model, tokens)
+    if image >= len(images):
+        raise BadInput(f"must lie below {len(images)}, the images", key="--image", value=image)
+    return images[image]
 
 
 def _write_trace(path: Path, found: Simulated) -> None:
