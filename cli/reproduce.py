@@ -15,7 +15,7 @@ app = typer.Typer()
 
 @app.command()
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="moetuner, exflow, llep, duplex, or all.")],
+    paper: Annotated[str, typer.Argument(help="moetuner, exflow, llep, duplex, ubimoe, or all.")],
     popularity: Annotated[
         Path | None,
         typer.Option("--popularity", help="MoETuner under these recorded counts of Mixtral-8x7B."),

@@ -58,7 +58,8 @@ def _dealt(shares: NDArray[np.float64], total: int, most: int) -> Ints:
     for _ in range(shares.shape[-1]):
         rest = total - wanted.sum(axis=-1, keepdims=True)
         room = np.where(wanted < most, np.maximum(share, 1e-12), 0.0)
-        wanted = np.minimum(wanted + rest * room / room.sum(axis=-1, keepdims=True), most)
+        part = rest / np.maximum(room.sum(axis=-1, keepdims=True), 1e-12)
+        wanted = np.minimum(wanted + part * room, most)
     queues: Ints = np.floor(wanted + 1e-9).astype(np.int64)
     left = total - queues.sum(axis=-1)
     order = np.argsort(-(wanted - queues), axis=-1, kind="stable")

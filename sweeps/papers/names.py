@@ -11,12 +11,14 @@ from .exflow import exflow
 from .llep import llep
 from .moetuner import moetuner
 from .question import Question, Reproduced
+from .ubimoe import ubimoe
 
 PAPERS: dict[str, Callable[[Question], Reproduced]] = {
     "moetuner": moetuner,
     "exflow": exflow,
     "llep": llep,
     "duplex": duplex,
+    "ubimoe": ubimoe,
 }
 """A further paper is a file of this folder with such a callable, and its line here."""
 

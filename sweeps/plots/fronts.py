@@ -100,3 +100,24 @@ def _legend(
         label = "board, measured-published (129 or 197 tokens)"
         marks.append(Line2D([], [], ls="", marker="D", ms=5, color=INK, label=label))
     return marks
+
+
+def latencies_near(
+    latencies: Mapping[int, NDArray[np.float64]], printed_s: float, title: str
+) -> Figure:
+    """How many designs take how long, by tokens of an image, beside a printed latency."""
+    with figure(6.4, 3.4) as (made, axes):
+        every = np.concatenate(list(latencies.values())) * 1e3
+        edges = np.geomspace(every.min(), every.max(), 60)
+        for i, (tokens, seconds) in enumerate(latencies.items()):
+            axes.hist(
+                seconds * 1e3, edges, histtype="step", lw=1.8, color=PALETTE[i],
+                label=f"{tokens} tokens, simulated",
+            )  # fmt: skip
+        axes.axvline(printed_s * 1e3, color=INK, lw=1.2, ls="--", label="board, measured-published")
+        axes.set(xscale="log", xlabel="ms an image", ylabel="designs", title=title)
+        ticks = [t for t in (5, 10, 20, 50, 100, 200, 500) if every.min() <= t <= every.max()]
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.legend()
+    return made

@@ -1,0 +1,275 @@
+"""UbiMoE (arXiv 2502.05602) and Edge-MoE (ICCAD 2023) on the ZCU102: latency, GOPS, GOPS/W and
+resources beside ours, at both token counts that the papers leave open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ...base import BadInput
+from ...hardware import Fpga
+from ...hardware.load import device
+from ...simulator.fpga import DESIGNS, PUBLISHED, estimate
+from ...simulator.fpga.coefficients import COEFFICIENTS
+from ...simulator.fpga.energy import image_j
+from ...simulator.fpga.points import Cycles, Points, image_cycles
+from ...simulator.fpga.precision import precision
+from ...simulator.fpga.resources import Shape, Usage, usage
+from ...workload import Dense, Experts, Gqa, MoEModel
+from ...workload.load import model
+from ..design.inverse import FINE
+from ..design.queues import even
+from ..design.space import Space
+from ..report.section import Section, Table
+from .claim import Claim, claims_section
+from .question import Question, Reproduced
+from .ubimoe_inverse import inverse_section
+
+TOKENS = (129, 197)
+BOARD, MODEL, CLOCK_HZ = "zcu102", "m3vit-tiny", 300e6
+PRINTED: dict[str, tuple[float, float]] = {"ubimoe": (97.04, 8.438), "edge-moe": (72.15, 4.83)}
+"""GOPS and GOPS/W by design; Edge-MoE's latter is 4.96 by division."""
+RESOURCES = {"DSP": 1850.0, "BRAM": 458.0, "LUT": 123.4e3, "FF": 142.6e3}
+"""Of UbiMoE on the ZCU102; whether its BRAM are of 18 or 36 kbit is not said."""
+VIT_T_S, HEATVIT_S = 8.20e-3, 9.15e-3
+"""UbiMoE-E (ViT-T, INT16) and HeatViT (DeiT-S, INT8, token pruning), ZCU102, 300 MHz."""
+
+UNPUBLISHED = "the parameters that the board ran with are not published: the repository's are used"
+OPEN = "the operation count says 197 tokens, the data set's sentence 129: both are shown"
+BEFORE = "every loop starts one iteration a cycle; the task head is left out"
+POWER = "watts are modelled with assumed constants"
+
+
+class Board(msgspec.Struct, frozen=True, kw_only=True):
+    """One design on the board for one token count. low_s, high_s: all overlap and none; energy_j:
+    modelled, None where no energy model covers the design."""
+
+    design: str
+    tokens: int
+    latency_s: float
+    low_s: float
+    high_s: float
+    operations: float
+    energy_j: float | None
+
+    @property
+    def gops(self) -> float:
+        return self.operations / self.latency_s / 1e9
+
+
+def ubimoe(question: Question) -> Reproduced:
+    """Claims, then GOPS, resources, and the designs that would take what was printed."""
+    boards = [_board(name, tokens) for name in PRINTED for tokens in TOKENS]
+    speed = (*(claim for board in boards for claim in _speed_claims(board)), *_vit_claims())
+    resources = _resource_claims()
+    question.say("listing the designs within 5% of the printed DSP")
+    spaces = [_space(tokens) for tokens in TOKENS]
+    sections = (
+        claims_section("ubimoe", "UbiMoE and Edge-MoE on the ZCU102", speed, (f"{OPEN}.",)),
+        _gops(boards),
+        claims_section("ubimoe-resources", "UbiMoE: what it takes of the board", resources),
+        _constants(),
+        inverse_section(spaces, RESOURCES["DSP"], PUBLISHED["ubimoe"].latency_s),
+    )
+    return Reproduced((*speed, *resources), sections)
+
+
+def operations(shape: MoEModel, tokens: int) -> float:
+    """Operations of an image, a multiply-add counted as two: projections, both products of the
+    attention, the block or the experts that a token takes, patch embedding. derived: 2.507 GOP for
+    ViT-Tiny at 197 tokens, which is the papers' GOPS times their latency."""
+    total = (tokens - 1) * 768 * shape.hidden
+    for layer in shape.layers:
+        mixer, ffn = layer.mixers[0], layer.ffn
+        assert isinstance(mixer, Gqa)
+        inner = mixer.heads * mixer.head_dim
+        taken = ffn.inter * (1 if isinstance(ffn, Dense) else ffn.top_k)
+        total += 4 * tokens * shape.hidden * inner + 2 * tokens**2 * inner
+        total += 2 * tokens * shape.hidden * taken
+    return 2.0 * total
+
+
+def _board(name: str, tokens: int) -> Board:
+    shape, board = model(MODEL), zcu102()
+    bracket = estimate(DESIGNS[name], shape, tokens, board, CLOCK_HZ)
+    # Weights under products and AV where the design has it so, as full overlap has them; the gate
+    # stands between its norm and its experts.
+    gate = sum(term.cycles for term in bracket.terms if term.name == "gate")
+    latency = bracket.full_overlap_s + gate / CLOCK_HZ
+    return Board(
+        design=name,
+        tokens=tokens,
+        latency_s=latency,
+        low_s=bracket.full_overlap_s,
+        high_s=bracket.no_overlap_s,
+        operations=operations(shape, tokens),
+        energy_j=_defaults(shape, tokens)[2] if name == "ubimoe" else None,
+    )
+
+
+def zcu102() -> Fpga:
+    found = device(BOARD)
+    if not isinstance(found, Fpga):
+        raise BadInput("is no FPGA", key=BOARD)
+    return found
+
+
+def _defaults(shape: MoEModel, tokens: int, form: str = "w16a32") -> tuple[Cycles, Usage, float]:
+    """Cycles, resources and joules of the repository's parameters: 256-bit ports, Na 4, one
+    attention kernel, 16 x 16, NL 3."""
+    board, bits = zcu102(), precision(form)
+    points = Points(
+        precision=bits, clock_hz=CLOCK_HZ, lanes=256 // bits.feature_bits, queries=4, copies=1,
+        tin=16, tout=16, units=3,
+    )  # fmt: skip
+    memory = board.memory.bandwidth_bytes_per_s
+    cycles = image_cycles(points, shape, tokens, even(shape, tokens), memory)
+    taken = usage(points, Shape.of(shape, tokens), board)
+    energy = image_j(points, cycles, taken, board, cycles.scheduled / CLOCK_HZ)
+    return cycles, taken, float(energy)
+
+
+def _speed_claims(board: Board) -> tuple[Claim, ...]:
+    printed, (gops, per_watt) = PUBLISHED[board.design], PRINTED[board.design]
+    name = "UbiMoE" if board.design == "ubimoe" else "Edge-MoE"
+    at = f"{board.tokens} tokens"
+    made: dict[str, Any] = {
+        "paper": name,
+        "assumptions": (BEFORE, *((UNPUBLISHED,) if name == "UbiMoE" else ())),
+        "reason": _why(board, printed.latency_s),
+    }
+    ends = (board.operations / board.high_s / 1e9, board.operations / board.low_s / 1e9)
+    claims = [
+        Claim(
+            **made, metric=f"latency, {at}", unit="ms", published=printed.latency_s * 1e3,
+            ours=board.latency_s * 1e3, span=(board.low_s * 1e3, board.high_s * 1e3),
+        ),
+        Claim(
+            **made, metric=f"GOPS, {at}", unit="GOPS", published=gops, ours=board.gops, span=ends
+        ),
+        Claim(
+            **made, metric=f"GOPS/W at the published watts, {at}", unit="GOPS/W",
+            published=per_watt, ours=board.gops / printed.power_w,
+            span=(ends[0] / printed.power_w, ends[1] / printed.power_w),
+        ),
+    ]  # fmt: skip
+    if board.energy_j is not None:
+        made["assumptions"] = (*made["assumptions"], POWER)
+        claims.append(
+            Claim(
+                **made, metric=f"GOPS/W at modelled watts, {at}", unit="GOPS/W",
+                published=per_watt, ours=board.operations / board.energy_j / 1e9,
+            )
+        )  # fmt: skip
+    return tuple(claims)
+
+
+def _why(board: Board, printed_s: float) -> str:
+    if board.low_s <= printed_s <= board.high_s:
+        return "the board lies between all overlap and none"
+    return f"the board is slower than no overlap at all, by {printed_s / board.high_s:.2f} times"
+
+
+def _vit_claims() -> tuple[Claim, ...]:
+    """ViT-T is M3ViT-T with a dense block in every layer: here one expert that every token takes,
+    whose gate is not counted."""
+    shape = model(MODEL)
+    dense = next(layer for layer in shape.layers if isinstance(layer.ffn, Dense))
+    lone = Experts(count=1, top_k=1, inter=dense.ffn.inter, gated=False)
+    layers = (dense,) * (len(shape.layers) - 1) + (msgspec.structs.replace(dense, ffn=lone),)
+    vit = msgspec.structs.replace(shape, name="vit-tiny", layers=layers)
+    cycles = _defaults(vit, 197, "int16")[0]
+    low, high = (float(c - cycles.gate) for c in (cycles.scheduled, cycles.no_overlap))
+    scale = 1e3 / CLOCK_HZ
+    made: dict[str, Any] = {
+        "paper": "UbiMoE-E",
+        "assumptions": (BEFORE, UNPUBLISHED),
+        "reason": "its parameters are not published",
+    }
+    return (
+        Claim(**made, metric="latency, ViT-T INT16, 197 tokens", unit="ms",
+              published=VIT_T_S * 1e3, ours=low * scale, span=(low * scale, high * scale)),
+        Claim(paper="HeatViT", metric="latency, DeiT-S INT8", unit="ms",
+              published=HEATVIT_S * 1e3, ours=None, reason="token pruning is not modelled"),
+    )  # fmt: skip
+
+
+def _resource_claims() -> tuple[Claim, ...]:
+    total = _defaults(model(MODEL), 197)[1].total
+    ours = {"DSP": total.dsp, "BRAM": total.bram36, "LUT": total.lut, "FF": total.ff}
+    return tuple(
+        Claim(
+            paper="UbiMoE",
+            metric=name,
+            unit="K" if printed > 1e4 else "blocks",
+            published=printed / (1e3 if printed > 1e4 else 1),
+            ours=float(ours[name]) / (1e3 if printed > 1e4 else 1),
+            assumptions=(UNPUBLISHED, "no constant is fitted to these four numbers"),
+            reason="a model of the attention's DSP alone is published (eq. 2)",
+        )
+        for name, printed in RESOURCES.items()
+    )
+
+
+def _constants() -> Section:
+    table = Table(
+        columns=("constant", "value", "unit", "mark", "source"),
+        rows=tuple(
+            (name, f"{each.value:g}", each.unit, each.mark, each.source)
+            for name, each in COEFFICIENTS.items()
+        ),
+    )
+    return Section(
+        name="ubimoe-constants",
+        title="Every constant of the resource and the energy model",
+        words=("Those marked assumed are from memory and unverified; none is fitted to a board.",),
+        evidence=("simulated",),
+        tables=(table,),
+        data={name: msgspec.structs.asdict(each) for name, each in COEFFICIENTS.items()},
+    )
+
+
+def _gops(boards: list[Board]) -> Section:
+    rows = []
+    for board in boards:
+        printed, (gops, per_watt) = PUBLISHED[board.design], PRINTED[board.design]
+        modelled = None if board.energy_j is None else board.energy_j / board.latency_s
+        rows.append((
+            board.design,
+            str(board.tokens),
+            f"{board.operations / 1e9:.3f}",
+            f"{gops:.2f} / {board.gops:.2f}",
+            f"{printed.power_w:.2f} / " + ("-" if modelled is None else f"{modelled:.2f}"),
+            f"{per_watt:.3f} / {board.gops / printed.power_w:.2f} / "
+            + ("-" if modelled is None else f"{board.gops / modelled:.2f}"),
+        ))  # fmt: skip
+    table = Table(
+        columns=("design", "tokens", "GOP", "GOPS: paper / ours", "W: published / modelled",
+                 "GOPS/W: paper / ours at published W / at modelled W"),
+        rows=tuple(rows),
+        note="The papers' GOPS times their latency is 2.50 GOP in both columns. Edge-MoE prints "
+        "4.83 GOPS/W; 72.15 / 14.54 is 4.96.",
+    )  # fmt: skip
+    return Section(
+        name="ubimoe-gops",
+        title="GOPS and GOPS/W",
+        words=(
+            f"Published watts are the board's; modelled ones rest on assumed constants. {OPEN}.",
+        ),
+        evidence=("measured-published", "simulated"),
+        tables=(table,),
+        data=[msgspec.to_builtins(board) for board in boards],
+    )
+
+
+def _space(tokens: int) -> Space:
+    shape = model(MODEL)
+    return Space(
+        board=zcu102(),
+        precision=precision("w16a32"),
+        model=shape,
+        tokens=tokens,
+        queues=even(shape, tokens),
+        axes=FINE,
+    )
