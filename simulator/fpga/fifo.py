@@ -102,6 +102,10 @@ class _Search:
     def run(self, say: Callable[[str], None]) -> None:
         try:
             self.bound_alone(say)
+            lower = tuple(self.lower)
+            if not self.trials.fails(lower):
+                self.best = lower
+                return
             self.shrink(say)
             if self.shared is None:
                 self.climb(say)
@@ -120,19 +124,22 @@ class _Search:
                 alone[i] = deepest
                 self.lower[i] = deepest + 1
                 self.refuted.append(tuple(alone))
-            say(f"{fifo.name} needs {self.lower[i]} at least")
-        self.bound = self.cost(tuple(self.lower))
+                say(f"{fifo.name} alone needs {self.lower[i]}")
+        if self.shared is None:
+            self.bound = self.cost(tuple(self.lower))
 
     def shrink(self, say: Callable[[str], None]) -> None:
         """Depths that end in time and of which none can be less, from those that change nothing."""
         widest = sorted(range(len(self.bits)), key=lambda i: -self.bits[i] * self.best[i])
         for i in widest:
-            best, low = self.best, self.lower[i] - 1
+            best = self.best
 
             def passes(minus: int, i: int = i, best: Solid = best) -> bool:
                 return not self.trials.fails((*best[:i], -minus, *best[i + 1 :]))
 
-            self.best = (*best[:i], -last_true(passes, -best[i], -low), *best[i + 1 :])
+            high = -self.lower[i]
+            least = high if passes(high) else last_true(passes, -best[i], high)
+            self.best = (*best[:i], -least, *best[i + 1 :])
         say(f"{self.cost(self.best)[0]} bits are enough")
 
     def climb(self, say: Callable[[str], None]) -> None:

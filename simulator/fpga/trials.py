@@ -80,11 +80,11 @@ class Trials:
 
     def strengthened(self, clause: Clause) -> tuple[Clause, Vector]:
         """The clause with as few FIFOs and as great depths as simulation lets it have, and the
-        vector that it refutes."""
+        vector that it refutes. FIFOs of few bits go first: a search comes along them."""
         below = list(self.unbounded)
         for i, depth in clause.items():
             below[i] = depth - 1
-        for i in clause:
+        for i in sorted(clause, key=lambda i: self.sized[i].bits):
             failing = below[i]
             below[i] = None
             if not self.fails(tuple(below)):
