@@ -20,31 +20,38 @@ if TYPE_CHECKING:
     from ..workload import MoEModel
 
 
+On = Annotated[str, typer.Option("--on", help="FPGA boards by commas, or all.")]
+Model = Annotated[str, typer.Option("--model", help="A vision model of the catalogue.")]
+Tokens = Annotated[
+    int | None, typer.Option(min=2, help="Tokens of an image; the model's by default.")
+]
+Formats = Annotated[str, typer.Option(help="Number formats by commas: w16a32, int16, int8.")]
+Counts = Annotated[
+    Path | None,
+    typer.Option("--counts", help="Recorded routing: queues, padding and NL by its load."),
+]
+Part = Annotated[str | None, typer.Option("--part", help="Which counts of a file with several.")]
+Evaluations = Annotated[
+    int, typer.Option(min=0, help="Of each heuristic, held against the exact front; 0: none.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the heuristics.")]
+Workers = Annotated[int, typer.Option(min=1, help="Threads; the result is the same.")]
+Out = Annotated[Path | None, typer.Option("--out", help="A folder for the fronts as JSON.")]
+Png = Annotated[Path | None, typer.Option("--png", help="Draw the fronts to this file.")]
+
+
 def search(
-    on: Annotated[str, typer.Option("--on", help="FPGA boards by commas, or all.")],
-    model: Annotated[str, typer.Option("--model", help="A vision model of the catalogue.")],
-    tokens: Annotated[
-        int | None, typer.Option(min=2, help="Tokens of an image; the model's by default.")
-    ] = None,
-    precision: Annotated[
-        str, typer.Option(help="Number formats by commas: w16a32, int16, int8.")
-    ] = "w16a32,int16,int8",
-    counts: Annotated[
-        Path | None,
-        typer.Option("--counts", help="Recorded routing: queues, padding and NL by its load."),
-    ] = None,
-    part: Annotated[
-        str | None, typer.Option("--part", help="Which counts of a file with several.")
-    ] = None,
-    evaluations: Annotated[
-        int, typer.Option(min=0, help="Of each heuristic, held against the exact front; 0: none.")
-    ] = 0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the heuristics.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Threads; the result is the same.")] = 2,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="A folder for the fronts as JSON.")
-    ] = None,
-    png: Annotated[Path | None, typer.Option("--png", help="Draw the fronts to this file.")] = None,
+    on: On,
+    model: Model,
+    tokens: Tokens = None,
+    precision: Formats = "w16a32,int16,int8",
+    counts: Counts = None,
+    part: Part = None,
+    evaluations: Evaluations = 0,
+    seed: Seed = 0,
+    workers: Workers = 2,
+    out: Out = None,
+    png: Png = None,
     as_json: show.Json = False,
 ) -> None:
     """Every design of UbiMoE's class on every board: the exact Pareto front of latency, DSP, BRAM,
@@ -56,10 +63,7 @@ def search(
     from ..sweeps.design.search import search as ask
 
     boards, found = _boards(on), q.model_of(model, None)
-    if out is not None and out.exists() and not out.is_dir():
-        raise BadInput("is no folder", key="--out", value=str(out))
-    if png is not None and png.suffix != ".png":
-        raise BadInput("must end in .png", key="--png", value=str(png))
+    _check_files(counts, part, out, png)
     count = tokens or found.image_tokens
     if count is None:
         raise BadInput(f"must be given: {found.name} states no image size", key="--tokens")
@@ -82,8 +86,18 @@ def search(
         show.save_json(out / "fronts.json", data)
     if as_json:
         show.json(data)
-        return
-    print_fronts(title, fronts, scores, choices)
+    else:
+        print_fronts(title, fronts, scores, choices)
+
+
+def _check_files(counts: Path | None, part: str | None, out: Path | None, png: Path | None) -> None:
+    """Raises BadInput before anything is computed."""
+    if part is not None and counts is None:
+        raise BadInput("goes with --counts", key="--part", value=part)
+    if out is not None and out.exists() and not out.is_dir():
+        raise BadInput("is no folder", key="--out", value=str(out))
+    if png is not None and png.suffix != ".png":
+        raise BadInput("must end in .png", key="--png", value=str(png))
 
 
 def _boards(on: str) -> list[Fpga]:

@@ -85,19 +85,20 @@ def checked(
     clock_hz = device.clock_hz if clock_hz is None else clock_hz
     if clock_hz is None or not 0 < clock_hz < np.inf:
         raise BadInput("needs a clock above zero", key="clock", value=clock_hz)
+    check_image(model, tokens)
+    design.check(device)
+    return Asked(clock_hz, _queues(model, tokens, queues))
+
+
+def check_image(model: MoEModel, tokens: int) -> None:
+    """Raises BadInput for an image that the designs do not run: they take encoders of plain
+    multi-head attention and blocks of two matrices."""
     if not 2 <= tokens <= MOST_TOKENS:
         raise BadInput(
             f"must lie between 2 (a class token and a patch) and {MOST_TOKENS}",
             key="tokens",
             value=tokens,
         )
-    design.check(device)
-    _check_model(model)
-    return Asked(clock_hz, _queues(model, tokens, queues))
-
-
-def _check_model(model: MoEModel) -> None:
-    """The designs run encoders of plain multi-head attention and blocks of two matrices."""
     for layer, (number, *_) in model.groups:
         ffn, mixer = layer.ffn, layer.mixers[0]
         plain = isinstance(mixer, Gqa) and mixer.kv_heads == mixer.heads and not mixer.causal

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...hardware import Fpga
+from ...simulator.fpga.estimate import check_image
 from ...simulator.fpga.precision import PRECISIONS, precision
 from ...workload import MoEModel
 from .pareto import front
@@ -73,7 +74,11 @@ def search(
         raise BadInput(f"hold {axes.size} points, at most {MOST_POINTS} are searched", key="axes")
     if workers < 1:
         raise BadInput("must be at least 1", key="workers", value=workers)
+    check_image(model, tokens)
     images = even(model, tokens) if queues is None else queues
+    wanted = (len(images), len(model.moe_layers), model.experts.count)
+    if images.shape != wanted or images.dtype.kind not in "iu" or images.min() < 0:
+        raise BadInput(f"must be whole numbers of the shape {wanted}", key="queues")
     spaces = [
         Space(board=b, precision=precision(p), model=model, tokens=tokens, queues=images, axes=axes)
         for b in boards

@@ -142,14 +142,15 @@ def _speed_claims(board: Board) -> tuple[Claim, ...]:
     ends = (board.operations / board.high_s / 1e9, board.operations / board.low_s / 1e9)
     claims = [
         Claim(
-            **made, metric=f"latency, {at}", unit="ms", published=printed.latency_s * 1e3,
+            **made, metric=f"{name} latency, {at}", unit="ms", published=printed.latency_s * 1e3,
             ours=board.latency_s * 1e3, span=(board.low_s * 1e3, board.high_s * 1e3),
         ),
         Claim(
-            **made, metric=f"GOPS, {at}", unit="GOPS", published=gops, ours=board.gops, span=ends
+            **made, metric=f"{name} GOPS, {at}", unit="GOPS", published=gops, ours=board.gops,
+            span=ends,
         ),
         Claim(
-            **made, metric=f"GOPS/W at the published watts, {at}", unit="GOPS/W",
+            **made, metric=f"{name} GOPS/W, published W, {at}", unit="GOPS/W",
             published=per_watt, ours=board.gops / printed.power_w,
             span=(ends[0] / printed.power_w, ends[1] / printed.power_w),
         ),
@@ -158,7 +159,7 @@ def _speed_claims(board: Board) -> tuple[Claim, ...]:
         made["assumptions"] = (*made["assumptions"], POWER)
         claims.append(
             Claim(
-                **made, metric=f"GOPS/W at modelled watts, {at}", unit="GOPS/W",
+                **made, metric=f"{name} GOPS/W, modelled W, {at}", unit="GOPS/W",
                 published=per_watt, ours=board.operations / board.energy_j / 1e9,
             )
         )  # fmt: skip
@@ -188,9 +189,9 @@ def _vit_claims() -> tuple[Claim, ...]:
         "reason": "its parameters are not published",
     }
     return (
-        Claim(**made, metric="latency, ViT-T INT16, 197 tokens", unit="ms",
+        Claim(**made, metric="UbiMoE-E latency, ViT-T INT16, 197 tokens", unit="ms",
               published=VIT_T_S * 1e3, ours=low * scale, span=(low * scale, high * scale)),
-        Claim(paper="HeatViT", metric="latency, DeiT-S INT8", unit="ms",
+        Claim(paper="HeatViT", metric="HeatViT latency, DeiT-S INT8", unit="ms",
               published=HEATVIT_S * 1e3, ours=None, reason="token pruning is not modelled"),
     )  # fmt: skip
 

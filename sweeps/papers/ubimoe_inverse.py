@@ -27,12 +27,12 @@ def inverse_section(spaces: Sequence[Space], dsp: float, latency_s: float) -> Se
 
     found = [inverse(space, dsp, latency_s) for space in spaces]
     space = spaces[0]
+    grid = f"{space.axes.size:,} ({space.precision.name}, {space.axes.clock_hz[0] / 1e6:g} MHz)"
     words = (
-        f"Every design of a grid of {space.axes.size:,} ({space.precision.name}, "
-        f"{space.axes.clock_hz[0] / 1e6:g} MHz) inside the budgets of {space.board.name} with "
+        f"Every design of a grid of {grid} inside the budgets of {space.board.name} with "
         f"{dsp:,.0f} DSP to {found[0].near:.0%}. So many designs have these DSP, and so wide is "
-        "the range of their latencies, that the published pair tells neither the parameters nor the "
-        "token count."
+        "the range of their latencies, that the published pair tells neither the parameters nor "
+        "the token count."
     )
     return Section(
         name="ubimoe-inverse",

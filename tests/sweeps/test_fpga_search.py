@@ -255,6 +255,10 @@ def test_a_search_that_cannot_be_is_refused():
     large = msgspec.structs.replace(Axes(), queries=tuple(range(1, 1000)))
     with pytest.raises(BadInput, match="at most 16777216 are searched"):
         search([board("zcu102")], TINY, 129, axes=large)
+    with pytest.raises(BadInput, match="tokens: must lie between 2"):
+        search([board("zcu102")], TINY, 1, axes=SMALL)
+    with pytest.raises(BadInput, match="queues: must be whole numbers of the shape"):
+        search([board("zcu102")], TINY, 129, axes=SMALL, queues=np.ones((2, 6, 15), np.int64))
     with pytest.raises(BadInput, match="workers"):
         search([board("zcu102")], TINY, 129, axes=SMALL, workers=0)
     with pytest.raises(BadInput, match="precision"):
