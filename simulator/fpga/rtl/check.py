@@ -36,12 +36,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     model_s: float
 
 
-def cross_check(top: str, configurations: int, seed: int) -> Row:
+def cross_check(top: str, configurations: int, seed: int, simulator: str | None = None) -> Row:
     """Draws so many configurations of a block and runs them in both."""
     block = list(BLOCKS).index(top)
     rng = np.random.default_rng([seed, block])
     jobs = [job(BLOCKS[top].drawn(rng), rng) for _ in range(configurations)]
-    built = executable(top)
+    built = executable(top, simulator)
     start = time.perf_counter()
     traces = drive(built, jobs)
     rtl_s, model_s, runs = time.perf_counter() - start, 0.0, []

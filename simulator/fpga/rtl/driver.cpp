@@ -1,33 +1,21 @@
-// Runs one Verilog block, verilated, on jobs from standard input; see drive.py for both formats.
+// Runs one Verilog block, as C++ by a simulator, on jobs from standard input; see drive.py for both
+// formats.
 //
-// Compiled once a block: BLOCK is its class, HEADER the header that declares it. All blocks have the
-// same ports: clk, rst, cfg, s_valid, s_ready, s_data, m_valid, m_ready, m_data, active.
+// Compiled once a block. ADAPTER is the simulator's header: it declares Top, whose members are the
+// ports, and eval, put and get. All blocks have the same ports: clk, rst, cfg, s_valid, s_ready,
+// s_data, m_valid, m_ready, m_data, active.
 
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
-#include HEADER
+#include ADAPTER
 
 namespace {
 
 using Words = std::vector<std::uint32_t>;
-
-// A port of up to 64 bits is a number to Verilator, a wider one an array of words.
-template <typename Port> void put(Port& port, std::size_t at, std::uint32_t word) {
-  if constexpr (std::is_integral_v<Port>)
-    port = static_cast<Port>((port & ~(Port(0xffffffffu) << 32 * at)) | Port(word) << 32 * at);
-  else
-    port[at] = word;
-}
-
-template <typename Port> std::uint32_t get(const Port& port, std::size_t at) {
-  if constexpr (std::is_integral_v<Port>)
-    return static_cast<std::uint32_t>(port >> 32 * at);
-  else
-    return port[at];
-}
 
 bool read(Words& words) {
   return std::fread(words.data(), 4, words.size(), stdin) == words.size();
@@ -75,43 +63,52 @@ Job read_job(const Words& head) {
   return job;
 }
 
-void reset(BLOCK& top, const Job& job) {
-  top.rst = 1;
-  top.s_valid = 0;
-  top.m_ready = 0;
-  for (std::size_t i = 0; i < job.cfg.size(); ++i) put(top.cfg, i, job.cfg[i]);
-  for (int edge = 0; edge < 4; ++edge) {
-    top.clk = edge & 1;
-    top.eval();
-  }
-  top.rst = 0;
+void tick(Top& top, unsigned clock) {
+  put(top.clk, 0, clock);
+  eval(top);
 }
 
-void offer(BLOCK& top, const Job& job, std::uint32_t cycle) {
-  top.s_valid = 0;
-  top.m_ready = 0;
+void reset(Top& top, const Job& job) {
+  put(top.rst, 0, 1);
+  put(top.s_valid, 0, 0);
+  put(top.m_ready, 0, 0);
+  for (std::size_t i = 0; i < job.cfg.size(); ++i) put(top.cfg, i, job.cfg[i]);
+  for (unsigned edge = 0; edge < 4; ++edge) tick(top, edge & 1);
+  put(top.rst, 0, 0);
+}
+
+// Offers at the sources and at the sinks; gives the sources that do.
+std::uint32_t offer(Top& top, const Job& job, std::uint32_t cycle) {
+  std::uint32_t offered = 0, taking = 0;
   for (std::size_t i = 0; i < job.sources.size(); ++i) {
     const End& source = job.sources[i];
     if (!source.ready(cycle)) continue;
-    top.s_valid |= 1u << i;
+    offered |= 1u << i;
     for (std::size_t w = 0; w < job.in_words; ++w)
       put(top.s_data, i * job.in_words + w, source.data[source.moved.size() * job.in_words + w]);
   }
   for (std::size_t i = 0; i < job.sinks.size(); ++i)
-    if (job.sinks[i].ready(cycle)) top.m_ready |= 1u << i;
+    if (job.sinks[i].ready(cycle)) taking |= 1u << i;
+  put(top.s_valid, 0, offered);
+  put(top.m_ready, 0, taking);
+  return offered;
 }
 
-bool take(BLOCK& top, Job& job, std::uint32_t cycle) {
-  const unsigned in = top.s_valid & top.s_ready, out = top.m_valid & top.m_ready;
+// Notes what moves in this cycle; whether anything does, inside too.
+bool take(Top& top, Job& job, std::uint32_t offered, std::uint32_t cycle) {
+  const std::uint32_t in = offered & get(top.s_ready, 0), out = get(top.m_valid, 0);
+  bool any = in || get(top.active, 0);
   for (std::size_t i = 0; i < job.sources.size(); ++i)
     if (in >> i & 1) job.sources[i].moved.push_back(cycle);
   for (std::size_t i = 0; i < job.sinks.size(); ++i) {
-    if (!(out >> i & 1)) continue;
-    job.sinks[i].moved.push_back(cycle);
+    End& sink = job.sinks[i];
+    if (!(out >> i & 1) || !sink.ready(cycle)) continue;
+    any = true;
+    sink.moved.push_back(cycle);
     for (std::size_t w = 0; w < job.out_words; ++w)
-      job.sinks[i].data.push_back(get(top.m_data, i * job.out_words + w));
+      sink.data.push_back(get(top.m_data, i * job.out_words + w));
   }
-  return in || out || top.active;
+  return any;
 }
 
 bool over(const Job& job) {
@@ -127,16 +124,14 @@ void write_end(const End& end, bool data) {
   if (data) write(end.data);
 }
 
-void run(BLOCK& top, Job& job) {
+void run(Top& top, Job& job) {
   reset(top, job);
   std::uint32_t cycle = 0, still = 0;
   for (; !over(job) && still < job.patience; ++cycle) {
-    top.clk = 0;
-    offer(top, job, cycle);
-    top.eval();
-    still = take(top, job, cycle) ? 0 : still + 1;
-    top.clk = 1;
-    top.eval();
+    const std::uint32_t offered = offer(top, job, cycle);
+    tick(top, 0);
+    still = take(top, job, offered, cycle) ? 0 : still + 1;
+    tick(top, 1);
   }
   write({cycle, !over(job)});
   for (const End& source : job.sources) write_end(source, false);
@@ -146,7 +141,7 @@ void run(BLOCK& top, Job& job) {
 }  // namespace
 
 int main() {
-  const auto top = std::make_unique<BLOCK>();
+  const auto top = std::make_unique<Top>();
   // sources, sinks, words of a token in and out, words of cfg, patience, words of a pattern
   for (Words head(7); read(head);) {
     Job job = read_job(head);
