@@ -8,6 +8,7 @@ import typer
 
 from . import fpga_question as f
 from . import show
+from .fpga_fifo import fifo
 from .fpga_gemm import gemm
 from .fpga_rtl import rtl
 from .fpga_search import search
@@ -23,7 +24,7 @@ app = typer.Typer(
 )
 
 
-for command in (simulate, search, rtl, gemm):
+for command in (simulate, fifo, search, rtl, gemm):
     app.command()(command)
 
 

@@ -75,12 +75,7 @@ def _chip(design: Design, model: MoEModel, tokens: int, bus: Bus) -> Chip:
     mixer = model.layers[0].mixers[0]
     assert isinstance(mixer, Gqa)
     inner = mixer.heads * mixer.head_dim
-    widths = (
-        design.patch_inputs,
-        model.hidden,
-        inner,
-        *(layer.ffn.inter for layer in model.layers),
-    )
+    outs = (design.patch_inputs, inner, *(layer.ffn.inter for layer in model.layers))
     return Chip(
         plan=Plan(bus),
         design=design,
@@ -88,7 +83,8 @@ def _chip(design: Design, model: MoEModel, tokens: int, bus: Bus) -> Chip:
         width=model.hidden,
         inner=inner,
         heads=mixer.heads,
-        widest=max(widths),
+        widest=max(model.hidden, *outs),
+        weights=model.hidden * max(outs),
     )
 
 

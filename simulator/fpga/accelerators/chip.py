@@ -11,7 +11,8 @@ from .plan import Plan
 
 class Chip(msgspec.Struct, frozen=True, kw_only=True):
     """tokens, width: rows of features and their width. heads: of the attention, whose rows are
-    `inner` wide. widest: the widest row that the linear kernel meets."""
+    `inner` wide. widest: the widest row that the linear kernel meets; weights: of the largest
+    matrix."""
 
     plan: Plan
     design: Design
@@ -20,6 +21,7 @@ class Chip(msgspec.Struct, frozen=True, kw_only=True):
     inner: int
     heads: int
     widest: int
+    weights: int
 
     @property
     def beats(self) -> int:

@@ -68,7 +68,8 @@ def _fetch(chip: Chip, shape: tuple[int, int]) -> str:
     """A matrix of weights from the memory into a free weight buffer; gives the buffers."""
     plan, design = chip.plan, chip.design
     beats = int(weight_cycles(*shape, design.weights_per_beat))
-    weights = plan.fifo("linear.weights", design.weight_buffers)
+    bits = chip.weights * design.weight_bits
+    weights = plan.fifo("linear.weights", design.weight_buffers, bits)
     stream = plan.read("weights.read", beats)
     plan.run("weights.load", loader_program(beats, stream=stream, weights=weights))
     return weights
