@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t FIRST_SLOTS = 64;    // of a FIFO without bound
 constexpr std::int64_t TURN_STEPS = 16384;  // of a process before others have their turn
 
-// Times of all that happens go through `Traced` engines with a trail, through others without.
+// A traced engine keeps a trail with every time.
 template <bool Traced>
 class Engine {
  public:

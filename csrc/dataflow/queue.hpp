@@ -21,9 +21,9 @@ struct Budget {
   }
 };
 
-// A ring of one time a slot. Token n has slot n modulo the capacity. Between write and read the slot
-// holds the first cycle in which the token can be read, afterwards the first one in which its room
-// can be taken, by the token that comes to this slot next: a FIFO of depth d is a ring of d slots.
+// A ring of one time a slot. Token n has slot n modulo the capacity. Between write and read the
+// slot holds the first cycle in which the token can be read, afterwards the first one in which its
+// room can be taken, by the token that comes to it next: a FIFO of depth d is a ring of d slots.
 // Without bound the ring grows. `trails` go with the times where critical paths are asked for.
 struct Queue {
   std::vector<std::int64_t> slots;

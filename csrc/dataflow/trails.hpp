@@ -1,4 +1,4 @@
-// Sets of FIFOs whose want of room lies on a longest path; each set has one number, the empty one 0.
+// Sets of FIFOs whose want of room lies on a longest path; each set has a number, the empty one 0.
 #pragma once
 
 #include <cstdint>

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 import msgspec
+import numpy as np
 
 from ...base import BadInput
 from .flat import MOST_CYCLES, Flat, flatten
@@ -61,11 +62,7 @@ def say(
         said = flat.engine.run(flat.depths(depths), most_cycles=most_cycles, traced=traced)
     except ValueError as error:
         raise BadInput(f"the graph cannot be run: {error}") from error
-    return msgspec.convert({name: _rows(value) for name, value in said.items()}, Said)
-
-
-def _rows(value: object) -> object:
-    return value.tolist() if hasattr(value, "tolist") else value
+    return Said(**{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in said.items()})
 
 
 def stand_still(flat: Flat, said: Said, depths: Depths) -> Deadlock | None:
