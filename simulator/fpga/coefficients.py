@@ -5,9 +5,21 @@ None was fitted to a board: the published totals of UbiMoE are only held beside 
 
 from __future__ import annotations
 
-from .precision import Coefficient
+import msgspec
+
+from .precision import Mark
 
 MEMORY = "from memory, unverified"
+
+
+class Coefficient(msgspec.Struct, frozen=True):
+    """A constant of the resource or the energy model, and where it is from."""
+
+    value: float
+    unit: str
+    mark: Mark
+    source: str
+
 
 COEFFICIENTS: dict[str, Coefficient] = {
     "exp_dsp": Coefficient(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
 from ...base import Count, Spec, unknown
 
 Mark = Literal["published", "derived", "assumed"]
@@ -66,12 +64,3 @@ def precision(name: str) -> Precision:
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     return PRECISIONS[name]
-
-
-class Coefficient(msgspec.Struct, frozen=True):
-    """A constant of the resource or the energy model, and where it is from."""
-
-    value: float
-    unit: str
-    mark: Mark
-    source: str
