@@ -160,7 +160,7 @@ def test_the_engine_equals_the_referee_in_every_number(graph):
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(graphs())
 def test_the_engine_equals_the_referee_on_thousands_of_graphs(graph):
     assert simulate(graph, spans=True) == plain(graph, spans=True)
