@@ -42,7 +42,7 @@ def unstalled(block):
     expected = {name: len(tokens) for name, tokens in block.outputs(inputs).items()}
     ends = dict.fromkeys((*block.sources, *block.sinks), OPEN)
     job = Job(block, inputs, expected, ends)
-    (trace,) = drive(executable(block.top), [job])
+    (trace,) = drive(executable(), [job])
     run = simulate(MODELS[block.top](block, inputs, ends), spans=True)
     return trace, run, same_cycles(trace, run) and same_outputs(job, trace)
 

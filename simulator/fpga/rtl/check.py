@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..blocks import MODELS
 from ..blocks.ends import SINK, SOURCE
 from ..golden import BLOCKS
-from ..run import Run, simulate
+from ..result import Run
+from ..run import simulate
 from .build import executable
 from .drive import Job, Trace, drive
 from .stalls import job
@@ -41,7 +42,7 @@ def cross_check(top: str, configurations: int, seed: int, simulator: str | None 
     block = list(BLOCKS).index(top)
     rng = np.random.default_rng([seed, block])
     jobs = [job(BLOCKS[top].drawn(rng), rng) for _ in range(configurations)]
-    built = executable(top, simulator)
+    built = executable(simulator)
     start = time.perf_counter()
     traces = drive(built, jobs)
     rtl_s, model_s, runs = time.perf_counter() - start, 0.0, []

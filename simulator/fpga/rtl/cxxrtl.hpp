@@ -1,24 +1,26 @@
-// The class that yosys' cxxrtl writes for a block, MODEL, as the driver wants it.
+// What the driver needs of the classes that yosys' cxxrtl writes.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
-#include "model.cc"
+#include <cxxrtl/cxxrtl.h>
 
-struct Top : cxxrtl_design::MODEL {
-  decltype(p_clk)& clk = p_clk;
-  decltype(p_rst)& rst = p_rst;
-  decltype(p_cfg)& cfg = p_cfg;
-  decltype(p_s__valid)& s_valid = p_s__valid;
-  decltype(p_s__ready)& s_ready = p_s__ready;
-  decltype(p_s__data)& s_data = p_s__data;
-  decltype(p_m__valid)& m_valid = p_m__valid;
-  decltype(p_m__ready)& m_ready = p_m__ready;
-  decltype(p_m__data)& m_data = p_m__data;
-  decltype(p_active)& active = p_active;
+// The ports of a block by their own names.
+template <typename Model> struct Ports : Model {
+  decltype(Model::p_clk)& clk = this->p_clk;
+  decltype(Model::p_rst)& rst = this->p_rst;
+  decltype(Model::p_cfg)& cfg = this->p_cfg;
+  decltype(Model::p_s__valid)& s_valid = this->p_s__valid;
+  decltype(Model::p_s__ready)& s_ready = this->p_s__ready;
+  decltype(Model::p_s__data)& s_data = this->p_s__data;
+  decltype(Model::p_m__valid)& m_valid = this->p_m__valid;
+  decltype(Model::p_m__ready)& m_ready = this->p_m__ready;
+  decltype(Model::p_m__data)& m_data = this->p_m__data;
+  decltype(Model::p_active)& active = this->p_active;
 };
 
-inline void eval(Top& top) { top.step(); }
+template <typename Top> void eval(Top& top) { top.step(); }
 
 template <std::size_t Bits>
 void put(cxxrtl::value<Bits>& port, std::size_t at, std::uint32_t word) {

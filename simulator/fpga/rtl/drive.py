@@ -43,10 +43,11 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 def drive(executable: Path, jobs: Sequence[Job]) -> list[Trace]:
-    """One process for all jobs."""
+    """One process for all jobs, which are of one block."""
+    (top,) = {job.block.top for job in jobs}
     data = b"".join(_packed(job) for job in jobs)
     try:
-        done = subprocess.run([executable], input=data, capture_output=True, timeout=LIMIT_S)
+        done = subprocess.run([executable, top], input=data, capture_output=True, timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         raise BadInput(f"took more than {LIMIT_S:g} s", file=executable) from None
     if done.returncode:

@@ -1,17 +1,16 @@
-// Runs one Verilog block, as C++ by a simulator, on jobs from standard input; see drive.py for both
+// Runs Verilog blocks, as C++ by a simulator, on jobs from standard input; see drive.py for both
 // formats.
 //
-// Compiled once a block. ADAPTER is the simulator's header: it declares Top, whose members are the
-// ports, and eval, put and get. All blocks have the same ports: clk, rst, cfg, s_valid, s_ready,
-// s_data, m_valid, m_ready, m_data, active.
+// The last part of a unit that build.py writes: the simulator's C++ of all blocks and its adapter
+// (eval, put, get) come before, BLOCKS is a file of {"name", serve<Class>}, lines. All blocks have
+// the same ports: clk, rst, cfg, s_valid, s_ready, s_data, m_valid, m_ready, m_data, active.
 
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <string_view>
 #include <vector>
-
-#include ADAPTER
 
 namespace {
 
@@ -63,12 +62,12 @@ Job read_job(const Words& head) {
   return job;
 }
 
-void tick(Top& top, unsigned clock) {
+template <typename Top> void tick(Top& top, unsigned clock) {
   put(top.clk, 0, clock);
   eval(top);
 }
 
-void reset(Top& top, const Job& job) {
+template <typename Top> void reset(Top& top, const Job& job) {
   put(top.rst, 0, 1);
   put(top.s_valid, 0, 0);
   put(top.m_ready, 0, 0);
@@ -78,7 +77,7 @@ void reset(Top& top, const Job& job) {
 }
 
 // Offers at the sources and at the sinks; gives the sources that do.
-std::uint32_t offer(Top& top, const Job& job, std::uint32_t cycle) {
+template <typename Top> std::uint32_t offer(Top& top, const Job& job, std::uint32_t cycle) {
   std::uint32_t offered = 0, taking = 0;
   for (std::size_t i = 0; i < job.sources.size(); ++i) {
     const End& source = job.sources[i];
@@ -95,7 +94,7 @@ std::uint32_t offer(Top& top, const Job& job, std::uint32_t cycle) {
 }
 
 // Notes what moves in this cycle; whether anything does, inside too.
-bool take(Top& top, Job& job, std::uint32_t offered, std::uint32_t cycle) {
+template <typename Top> bool take(Top& top, Job& job, std::uint32_t offered, std::uint32_t cycle) {
   const std::uint32_t in = offered & get(top.s_ready, 0), out = get(top.m_valid, 0);
   bool any = in || get(top.active, 0);
   for (std::size_t i = 0; i < job.sources.size(); ++i)
@@ -124,7 +123,7 @@ void write_end(const End& end, bool data) {
   if (data) write(end.data);
 }
 
-void run(Top& top, Job& job) {
+template <typename Top> void run(Top& top, Job& job) {
   reset(top, job);
   std::uint32_t cycle = 0, still = 0;
   for (; !over(job) && still < job.patience; ++cycle) {
@@ -138,14 +137,31 @@ void run(Top& top, Job& job) {
   for (const End& sink : job.sinks) write_end(sink, true);
 }
 
-}  // namespace
-
-int main() {
+template <typename Top> void serve() {
   const auto top = std::make_unique<Top>();
   // sources, sinks, words of a token in and out, words of cfg, patience, words of a pattern
   for (Words head(7); read(head);) {
     Job job = read_job(head);
     run(*top, job);
   }
-  return 0;
+}
+
+struct Block {
+  std::string_view name;
+  void (*serve)();
+};
+
+constexpr Block blocks[] = {
+#include BLOCKS
+};
+
+}  // namespace
+
+int main(int count, char** words) {
+  for (const Block& block : blocks)
+    if (count == 2 && block.name == words[1]) {
+      block.serve();
+      return 0;
+    }
+  return 2;
 }

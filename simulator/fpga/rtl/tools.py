@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from ....base import BadInput
 
 FOLDER = Path(__file__).parent
@@ -33,6 +35,14 @@ def compiler() -> tuple[str, ...]:
             file=words[0],
         )
     return tuple(words)
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """C++ of blocks: files to include in order, the class of each block, folders of headers."""
+
+    parts: tuple[str, ...]
+    classes: dict[str, str]
+    includes: tuple[str, ...]
 
 
 def sources() -> list[Path]:

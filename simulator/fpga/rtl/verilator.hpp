@@ -1,14 +1,11 @@
-// Verilator's class of a block, Model, as the driver wants it.
+// What the driver needs of Verilator's classes.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 
-#include "Model.h"
-
-using Top = Model;
-
-inline void eval(Top& top) { top.eval(); }
+template <typename Top> void eval(Top& top) { top.eval(); }
 
 // A port of up to 64 bits is a number, a wider one an array of words.
 template <typename Port> void put(Port& port, std::size_t at, std::uint32_t word) {
