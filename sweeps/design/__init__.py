@@ -1,1 +1,1 @@
-"""Spaces of FPGA designs: grids, exact Pareto fronts, heuristics held against them, choice of lanes."""
+"""Spaces of FPGA designs: grids, exact fronts, heuristics held against them, choice of lanes."""

@@ -13,7 +13,9 @@ from .space import NAMES, OBJECTIVES, Axes, Evaluated
 Ints = NDArray[np.int64]
 Ask = Callable[[Ints], Evaluated]
 
-PORT, QUERIES, COPIES = (NAMES.index(name) for name in ("port_bits", "queries", "copies"))
+CLOCK, PORT, QUERIES, COPIES = (
+    NAMES.index(name) for name in ("clock_hz", "port_bits", "queries", "copies")
+)
 LINEAR = [NAMES.index(name) for name in ("tin", "tout", "units")]
 DSP = OBJECTIVES.index("dsp")
 USUAL_PORT = 256
@@ -31,27 +33,39 @@ def two_stage(ask: Ask, axes: Axes, evaluations: int, seed: int) -> None:
     kernel. MSA stage: for each number of copies a genetic search over Ta and Na, fitness L_MoE /
     L_MSA, that ends at 1. MoE stage, part 2: while the MSA is slower, a binary search shrinks the
     linear kernel, and the MSA stage runs again with the DSP that this frees (our reading: the paper
-    does not say how freed DSP are used). The clock is the highest throughout.
+    does not say how freed DSP are used). The clock is no part of the paper's search: each run takes
+    the next one, the highest first, since boards of several dies keep large designs to a lower one.
     """
     rng = np.random.default_rng(seed)
     asked = _Budget(ask, evaluations)
-    start = np.zeros(len(NAMES), np.int64)
-    start[0] = len(axes.clock_hz) - 1
-    start[PORT] = np.searchsorted(axes.port_bits, USUAL_PORT).clip(0, len(axes.port_bits) - 1)
-    places = np.array(list(product(*(range(axes.shape[gene]) for gene in LINEAR))))
     # The scan may take half of the evaluations: the other half is for the attention.
-    if len(places) > evaluations // 2:
-        places = rng.permutation(places)[: max(1, evaluations // 2)]
-    scanned = np.tile(start, (len(places), 1))
-    scanned[:, LINEAR] = places
+    scanned = _linear_kernels(axes, max(1, evaluations // 2), rng)
     found = asked(scanned)
+    clocks = np.unique(scanned[found.inside, CLOCK])[::-1]
     shares = iter(BUDGETS)
-    while asked.left >= POPULATION and found.inside.any():
+    while asked.left >= POPULATION and clocks.size:
         share = next(shares, None) or rng.uniform(min(BUDGETS), 1.0)
-        most = share * found.objectives[found.inside, DSP].max()
-        good = np.flatnonzero(found.inside & (found.objectives[:, DSP] <= most))
-        ladder = good[_faster_and_larger(found.objectives[good, DSP], found.moe_s[good])]
-        _balance(asked, scanned[ladder], most, axes, rng)
+        for clock in clocks:
+            here = found.inside & (scanned[:, CLOCK] == clock)
+            dsp = found.objectives[here, DSP]
+            most = max(share * dsp.max(), dsp.min())  # never less than the smallest kernel
+            good = np.flatnonzero(here & (found.objectives[:, DSP] <= most))
+            ladder = good[_faster_and_larger(found.objectives[good, DSP], found.moe_s[good])]
+            _balance(asked, scanned[ladder], most, axes, rng)
+
+
+def _linear_kernels(axes: Axes, most: int, rng: np.random.Generator) -> Ints:
+    """Every clock with every linear kernel beside the smallest attention kernel; at most so many,
+    drawn."""
+    genes = (CLOCK, *LINEAR)
+    places = np.array(list(product(*(range(axes.shape[gene]) for gene in genes))))
+    if len(places) > most:
+        places = rng.permutation(places)[:most]
+    scanned = np.zeros((len(places), len(NAMES)), np.int64)
+    scanned[:, genes] = places
+    usual = np.searchsorted(axes.port_bits, USUAL_PORT)
+    scanned[:, PORT] = usual.clip(0, len(axes.port_bits) - 1)
+    return scanned
 
 
 def _balance(

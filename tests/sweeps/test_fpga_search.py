@@ -127,6 +127,14 @@ def test_a_heuristic_asks_no_more_than_it_may_and_finds_no_more_than_there_is(na
     np.testing.assert_array_equal(again.objectives, score.objectives)
 
 
+def test_the_two_stage_search_ends_where_a_single_kernel_fits():
+    lone = msgspec.structs.replace(SMALL, tin=(8,), tout=(8,), units=(1,), clock_hz=(300e6,))
+    found = exact(space(axes=lone))
+    scores = {score.name: score for score in compare(found, 100, seed=0)}
+    assert scores["two-stage"].evaluations <= 100
+    assert scores["two-stage"].hypervolume > 0
+
+
 def test_nsga_finds_nearly_all_of_a_front_with_a_thousand_questions():
     axes = msgspec.structs.replace(SMALL, queries=tuple(range(1, 13)), units=tuple(range(1, 9)))
     found = exact(space(axes=axes))
