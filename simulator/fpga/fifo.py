@@ -10,7 +10,8 @@ and gives another clause, or it is the smallest.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
@@ -71,25 +72,43 @@ def smallest_depths(
     trials = Trials(free, sized, most_runs)
     if not safe:
         trials.limit = trials.fastest if cycles is None else cycles
-        if trials.fastest > trials.limit:
-            raise BadInput(
-                f"takes {trials.fastest} cycles however deep its FIFOs are",
-                key="cycles",
-                value=cycles,
-            )
     shared = [m.name for m in graph.memories if len(m.ports) > 1]
-    search = _Search(trials, None if safe or not shared else shared[0])
+    best = _first(trials, [fifo.depth for fifo in sized])
+    if best is None:
+        raise BadInput(
+            f"takes {trials.fastest} cycles with FIFOs without bound", key="cycles", value=cycles
+        )
+    search = _Search(trials, best, None if safe or not shared else shared[0])
     search.run(say)
     return search.depths(None if safe else trials.limit)
 
 
-class _Search:
-    """shared: a memory whose ports change turns, so that nothing can be proven; or None."""
+def _first(trials: Trials, own: Sequence[int | None]) -> Solid | None:
+    """Depths that are in time: the graph's own, where they cost less than those that change
+    nothing (where ports take turns, a shallower FIFO may even be what is in time); or None."""
+    peaks = tuple(trials.peaks)
+    vector = tuple(peak if n is None else n for n, peak in zip(own, peaks, strict=True))
+    late = trials.fastest > trials.limit
+    bits = [fifo.bits for fifo in trials.sized]
+    if late or _cost(vector, bits) < _cost(peaks, bits):
+        with suppress(OutOfRuns):
+            if not trials.fails(vector):
+                return vector
+    return None if late else peaks
 
-    def __init__(self, trials: Trials, shared: str | None) -> None:
+
+def _cost(vector: Solid, bits: Sequence[int]) -> Cost:
+    return sum(map(int.__mul__, vector, bits)), sum(vector)
+
+
+class _Search:
+    """best: depths that are in time. shared: a memory whose ports change turns, so that nothing can
+    be proven; or None."""
+
+    def __init__(self, trials: Trials, best: Solid, shared: str | None) -> None:
         self.trials, self.shared = trials, shared
         self.bits = [fifo.bits for fifo in trials.sized]
-        self.best: Solid = tuple(trials.peaks)  # changes nothing, so it is in time
+        self.best = best
         self.lower = list(trials.least)
         self.clauses: list[Clause] = []
         self.refuted: list[Vector] = []
@@ -97,13 +116,13 @@ class _Search:
         self.why = ""
 
     def cost(self, vector: Solid) -> Cost:
-        return sum(map(int.__mul__, vector, self.bits)), sum(vector)
+        return _cost(vector, self.bits)
 
     def run(self, say: Callable[[str], None]) -> None:
         try:
             self.bound_alone(say)
             lower = tuple(self.lower)
-            if not self.trials.fails(lower):
+            if self.cost(lower) <= self.cost(self.best) and not self.trials.fails(lower):
                 self.best = lower
                 return
             self.shrink(say)
@@ -129,7 +148,7 @@ class _Search:
             self.bound = self.cost(tuple(self.lower))
 
     def shrink(self, say: Callable[[str], None]) -> None:
-        """Depths that end in time and of which none can be less, from those that change nothing."""
+        """Depths that end in time and of which none can be less, from the best so far."""
         widest = sorted(range(len(self.bits)), key=lambda i: -self.bits[i] * self.best[i])
         for i in widest:
             best = self.best
