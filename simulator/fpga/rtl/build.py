@@ -65,10 +65,12 @@ def executable(name: str | None = None) -> Path:
 
 
 def _compiled(by: Simulator, folder: Path) -> Path:
-    """One translation unit: headers, which take most of the time, are read once."""
+    """One translation unit: headers are read once. What is cold is not optimised."""
     unit = by.unit(BLOCKS, folder)
     made, text, blocks = folder / "made", folder / "unit.cc", folder / "blocks.inc"
-    text.write_text("".join(f'#include "{part}"\n' for part in (*unit.parts, "driver.cpp")))
+    lines = [f'#include "{part}"\n' for part in (*unit.parts, "driver.cpp")]
+    lines += ['#pragma GCC optimize ("O0")\n', *(f'#include "{part}"\n' for part in unit.cold)]
+    text.write_text("".join(lines))
     blocks.write_text(
         "".join(f'{{"{top}", serve<{name}>}},\n' for top, name in unit.classes.items())
     )

@@ -50,6 +50,7 @@ def unit(tops: Iterable[str], folder: Path) -> Unit:
     output([sys.executable, "-c", RUN, "-q", "-p", script], folder)
     return Unit(
         parts=(*(f"{top}.cc" for top in tops), "cxxrtl.hpp"),
+        cold=(),
         classes={top: f"Ports<{top}::p_{top.replace('_', '__')}>" for top in tops},
         includes=(str(find() / RUNTIME),),
     )

@@ -38,9 +38,11 @@ def compiler() -> tuple[str, ...]:
 
 
 class Unit(msgspec.Struct, frozen=True):
-    """C++ of blocks: files to include in order, the class of each block, folders of headers."""
+    """C++ of blocks: files to include in order, those that no cycle passes through, the class of
+    each block, folders of headers."""
 
     parts: tuple[str, ...]
+    cold: tuple[str, ...]
     classes: dict[str, str]
     includes: tuple[str, ...]
 

@@ -41,13 +41,12 @@ def unit(tops: Iterable[str], folder: Path) -> Unit:
                 *(f"-I{VERILOG}", str(VERILOG / f"{top}.v")),
             ]
         )
+    files = {path.name for path in folder.glob("*.cpp")}
+    slow = {name for name in files if name.endswith("Slow.cpp")}
     root = output([find(), "--getenv", "VERILATOR_ROOT"]).strip()
     return Unit(
-        parts=(
-            *("verilated.cpp", "verilated_threads.cpp"),
-            *sorted(path.name for path in folder.glob("*.cpp")),
-            "verilator.hpp",
-        ),
+        parts=(*sorted(files - slow), "verilator.hpp"),
+        cold=(*sorted(slow), "verilated.cpp", "verilated_threads.cpp"),
         classes={top: top for top in tops},
         includes=(f"{root}/include", f"{root}/include/vltstd"),
     )
