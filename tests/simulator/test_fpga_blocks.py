@@ -74,7 +74,8 @@ def linear(queues, **sizes):
     )
     chosen = np.repeat(np.arange(len(queues), dtype=np.uint32), queues)
     routes = np.arange(tokens, dtype=np.uint32) << 8 | chosen
-    return block, block.inputs(np.random.default_rng(0)) | {"routes": routes.reshape(-1, 1)}
+    inputs = block.inputs(np.random.default_rng(0))
+    return block, inputs | {"routes": routes.reshape(-1, 1).astype(np.uint32)}
 
 
 SIZES = {"units": 3, "reads": 2, "in_tiles": 4, "out_beats": 2, "out_tiles": 4}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from moesaic.base import BadInput
-from moesaic.simulator.fpga.blocks import MODELS
+from moesaic.simulator.fpga.blocks import MODELS, gelu_table
 from moesaic.simulator.fpga.golden import BLOCKS, AttentionStream, SystolicOs
 from moesaic.simulator.fpga.rtl.build import executable, simulator
 from moesaic.simulator.fpga.rtl.check import cross_check, same_cycles, same_outputs
@@ -61,6 +61,20 @@ def test_no_token_is_a_cycle_off_and_no_output_differs_whatever_stalls(top):
     row = cross_check(top, configurations=12, seed=2026)
     assert (row.wrong_cycles, row.wrong_outputs) == (0, 0)
     assert row.tokens > 500
+
+
+@needs_simulator
+def test_a_model_that_is_a_cycle_off_is_found_out(monkeypatch):
+    def late(block, inputs, open_):
+        block = msgspec.structs.replace(
+            block, latency=block.latency + 1 if block.latency < 8 else 0
+        )
+        return gelu_table(block, open_)
+
+    monkeypatch.setitem(MODELS, "gelu_table", late)
+    row = cross_check("gelu_table", configurations=10, seed=1)
+    assert row.wrong_cycles == 10
+    assert row.wrong_outputs == 0
 
 
 @needs_simulator
