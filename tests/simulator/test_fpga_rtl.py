@@ -1,6 +1,7 @@
 """The Verilog of the blocks is clean, computes what integer arithmetic does, and every token moves
 in the cycle that the dataflow model gives."""
 
+import json
 import shutil
 import subprocess
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from moesaic.base import BadInput
+from moesaic.cli.app import main
 from moesaic.simulator.fpga.blocks import MODELS, gelu_table
 from moesaic.simulator.fpga.golden import BLOCKS, AttentionStream, SystolicOs
 from moesaic.simulator.fpga.rtl.build import executable, simulator
@@ -145,3 +147,30 @@ def test_what_the_verilog_cannot_hold_is_refused(change, says):
     depths = dict.fromkeys(AttentionStream.fifos, 16)
     with pytest.raises(BadInput, match=says):
         AttentionStream(**{"tokens": 12, "beats": 2, "queries": 3, "depths": depths} | change)
+
+
+@needs_simulator
+def test_every_block_asked_for_gets_its_share_of_the_configurations(capsys):
+    assert (
+        main(["fpga", "rtl", "--block", "gelu_table,gate_topk", "--configurations", "5", "--json"])
+        == 0
+    )
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["block"], row["configurations"]) for row in rows] == [
+        ("gelu_table", 3),
+        ("gate_topk", 2),
+    ]
+    assert all(row["wrong_cycles"] == row["wrong_outputs"] == 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--block", "gelu"], "did you mean gelu_table"),
+        (["--block", "gelu_table,gelu_table"], "names a block twice"),
+        (["--simulator", "icarus"], "known: cxxrtl, verilator"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_one_sentence(words, why, capsys):
+    assert main(["fpga", "rtl", *words]) == 2
+    assert why in capsys.readouterr().err
