@@ -17,7 +17,6 @@ from ....base import Count, Spec
 from ..closed_forms import tiles
 from ..graph import Loop, Program, Step
 
-
 MOST_KEPT = 512
 """Programs kept of each kind: the same matrices come again in every layer."""
 
