@@ -148,6 +148,7 @@ def test_images_follow_each_other_no_faster_than_the_slower_of_attention_and_the
     assert (cycles.interval[0], cycles.interval[2]) == (cycles.stream[0], cycles.beside)
 
 
+@settings(max_examples=20)
 @given(
     queries=st.integers(1, 16),
     units=st.integers(1, 12),

@@ -14,6 +14,7 @@ from moesaic.sweeps.design.hypervolume import hypervolume
 from moesaic.sweeps.design.nsga import ranked
 from moesaic.sweeps.design.pareto import front
 
+FEW = settings(max_examples=40)
 grids = st.integers(1, 5).flatmap(
     lambda k: arrays(np.float64, st.tuples(st.integers(1, 40), st.just(k)),
                      elements=st.integers(0, 3).map(float))
@@ -36,7 +37,7 @@ def cells(points, reference):
     return (above & (corner < reference).all(axis=1)).sum()
 
 
-@settings(max_examples=80)
+@FEW
 @given(points=grids, elite=st.integers(1, 9))
 def test_the_front_is_what_every_pair_compared_leaves(points, elite):
     with pytest.MonkeyPatch.context() as patch:
@@ -49,6 +50,7 @@ def test_a_large_front_is_what_every_pair_compared_leaves():
     assert front(points).tolist() == plain_front(points)
 
 
+@FEW
 @given(grids, st.randoms(use_true_random=False))
 def test_the_order_of_points_does_not_matter(points, shuffler):
     order = list(range(len(points)))
@@ -56,7 +58,7 @@ def test_the_order_of_points_does_not_matter(points, shuffler):
     assert sorted(np.array(order)[front(points[order])]) == front(points).tolist()
 
 
-@settings(max_examples=80)
+@FEW
 @given(points=grids, data=st.data())
 def test_the_hypervolume_is_the_cells_that_some_point_is_below(points, data):
     reference = np.array([data.draw(st.integers(0, 4)) for _ in range(points.shape[1])], float)
@@ -73,6 +75,7 @@ def test_five_objectives_with_fractions_agree_with_inclusion_and_exclusion():
     assert hypervolume(points, np.ones(5)) == pytest.approx(total)
 
 
+@FEW
 @given(grids)
 def test_only_the_front_has_volume(points):
     reference = np.full(points.shape[1], 4.0)
@@ -86,6 +89,7 @@ def test_no_points_have_no_front_and_no_volume_and_odd_ones_are_refused():
         front(np.array([[1.0, np.nan]]))
 
 
+@FEW
 @given(grids, st.data())
 def test_a_rank_of_nsga_is_what_the_ranks_before_leave(points, data):
     excess = np.array([data.draw(st.sampled_from((0.0, 0.5, 1.0))) for _ in points])
