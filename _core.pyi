@@ -108,9 +108,7 @@ class Dataflow:
             tuple[NDArray[np.int64], NDArray[np.int64], Sequence[NDArray[np.int64]]]
         ],
     ) -> None: ...
-    def run(
-        self, depths: NDArray[np.int64], *, most_cycles: int, traced: bool
-    ) -> dict[str, Any]:
+    def run(self, depths: NDArray[np.int64], *, most_cycles: int, traced: bool) -> dict[str, Any]:
         """Runs it with these depths, int64 [fifos], -1 for none: cycles, late (stopped after
         most_cycles), path (FIFOs on the critical path, if traced), and rows of processes, stalls
         of needs, FIFOs, memories, stuck ports and marks."""

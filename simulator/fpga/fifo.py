@@ -151,13 +151,13 @@ class _Search:
         """Depths that end in time and of which none can be less, from the best so far."""
         widest = sorted(range(len(self.bits)), key=lambda i: -self.bits[i] * self.best[i])
         for i in widest:
-            best = self.best
+            best: Solid = self.best
 
             def passes(minus: int, i: int = i, best: Solid = best) -> bool:
                 return not self.trials.fails((*best[:i], -minus, *best[i + 1 :]))
 
             high = -self.lower[i]
-            least = high if passes(high) else last_true(passes, -best[i], high)
+            least: int = high if passes(high) else last_true(passes, -best[i], high)
             self.best = (*best[:i], -least, *best[i + 1 :])
         say(f"{self.cost(self.best)[0]} bits are enough")
 

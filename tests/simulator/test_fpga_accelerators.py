@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from moesaic.base import BadInput
+from moesaic.hardware import Fpga
 from moesaic.hardware.load import device
 from moesaic.simulator.fpga import EdgeMoe, UbiMoe, estimate
 from moesaic.simulator.fpga.accelerators import accelerator, simulate_images
@@ -14,7 +15,14 @@ from moesaic.simulator.fpga.graph import ends, unbalanced
 from moesaic.simulator.fpga.run import simulate
 from moesaic.workload.load import model
 
-TINY, ZCU102 = model("m3vit-tiny"), device("zcu102")
+
+def board(name: str) -> Fpga:
+    found = device(name)
+    assert isinstance(found, Fpga)
+    return found
+
+
+TINY, ZCU102 = model("m3vit-tiny"), board("zcu102")
 LAYERS = len(TINY.layers)
 HLS = {
     "q_stream": ("q.read.data", 3096),

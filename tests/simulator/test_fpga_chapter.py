@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from moesaic.base import BadInput
@@ -9,9 +11,10 @@ from moesaic.sweeps.chapters.fpga import Designs, designs
 from moesaic.sweeps.plots.style import svg
 
 
-def chapter(**change):
-    asked = {"name": "fpga", "title": "Boards", "designs": ("edge-moe", "ubimoe")}
-    return Designs(**(asked | {"detail": "bound"} | change))
+def chapter(**change: Any) -> Designs:
+    asked: dict[str, Any] = {"name": "fpga", "title": "Boards", "designs": ("edge-moe", "ubimoe")}
+    asked |= {"detail": "bound", **change}
+    return Designs(**asked)
 
 
 def test_every_design_and_token_count_stands_beside_its_board():
