@@ -151,15 +151,17 @@ class _Search:
         """Depths that end in time and of which none can be less, from the best so far."""
         widest = sorted(range(len(self.bits)), key=lambda i: -self.bits[i] * self.best[i])
         for i in widest:
-            best: Solid = self.best
-
-            def passes(minus: int, i: int = i, best: Solid = best) -> bool:
-                return not self.trials.fails((*best[:i], -minus, *best[i + 1 :]))
-
-            high = -self.lower[i]
-            least: int = high if passes(high) else last_true(passes, -best[i], high)
-            self.best = (*best[:i], -least, *best[i + 1 :])
+            self.best = (*self.best[:i], self.shallowest(self.best, i), *self.best[i + 1 :])
         say(f"{self.cost(self.best)[0]} bits are enough")
+
+    def shallowest(self, vector: Solid, i: int) -> int:
+        """The least depth of FIFO i with which a vector that is in time still is."""
+
+        def passes(minus: int) -> bool:
+            return not self.trials.fails((*vector[:i], -minus, *vector[i + 1 :]))
+
+        low = -self.lower[i]
+        return -low if passes(low) else -last_true(passes, -vector[i], low)
 
     def climb(self, say: Callable[[str], None]) -> None:
         """Vectors by what they cost at least, the cheapest first, until one is the smallest."""
