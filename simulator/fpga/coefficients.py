@@ -41,7 +41,9 @@ COEFFICIENTS: dict[str, Coefficient] = {
     "divider_ff": Coefficient(
         2, "FF/bit^2", "derived", "rest and quotient are registered after each subtraction"
     ),
-    "ports_per_copy": Coefficient(4, "ports", "published", "UbiMoE: queries, keys, values, output"),
+    "ports_per_copy": Coefficient(
+        4, "ports", "derived", "one each for queries, keys, values and the output"
+    ),
     "other_ports": Coefficient(
         4, "ports", "derived", "features in and out, weights, the gate's features"
     ),

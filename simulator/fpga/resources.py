@@ -23,14 +23,26 @@ SLACK = 1e-9
 """Rounding that does not count as over budget."""
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """What one kernel takes of a board."""
 
-    dsp: Number
-    bram36: Number
-    uram: Number
-    lut: Number
-    ff: Number
+    dsp: Number = 0
+    bram36: Number = 0
+    uram: Number = 0
+    lut: Number = 0
+    ff: Number = 0
+
+    def __add__(self, other: Part) -> Part:
+        pairs = zip(
+            PART, msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True
+        )
+        return Part(**{name: a + b for name, a, b in pairs})
+
+    def times(self, count: Number) -> Part:
+        return Part(**{name: count * each for name, each in msgspec.structs.asdict(self).items()})
+
+
+PART = Part.__struct_fields__
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,11 +88,8 @@ class Shape(msgspec.Struct, frozen=True):
 def usage(points: Points, shape: Shape, board: Fpga) -> Usage:
     """What every point takes of `board` with a model's buffers."""
     attention = _attention(points, shape)
-    linear, buffers = _linear(points, shape, board), _buffers(points, shape, board)
-    beside = [a + b for a, b in zip(_fields(linear), _fields(buffers), strict=True)]
-    total = Part(*(
-        points.copies * a + b for a, b in zip(_fields(attention), beside, strict=True)
-    ))  # fmt: skip
+    linear = _linear(points, shape, board)
+    total = linear + _buffers(points, shape, board) + attention.times(points.copies)
     dies = _dies(total, board)
     cut = 4 * points.copies * points.port_bits
     cut = cut + points.tin * points.tout * points.precision.weight_bits
@@ -115,10 +124,11 @@ def budgets(taken: Usage, points: Points, board: Fpga) -> dict[str, tuple[Number
 
 
 def excess(taken: Usage, points: Points, board: Fpga) -> Number:
-    """By how much each point is over its budgets: shares of them, summed; 0 for one that fits."""
+    """By how much each point is over its budgets: shares of them, summed (of a resource that the
+    board has not got, all that is needed); 0 for one that fits."""
     over: Number = 0.0
     for need, have in budgets(taken, points, board).values():
-        over = over + np.maximum(0.0, need / max(have, 1) - (1 + SLACK))
+        over = over + _short(need, have) / (have or 1)
     return over
 
 
@@ -128,11 +138,16 @@ def check(points: Points, shape: Shape, board: Fpga) -> Usage:
     over = [
         f"{need:,.6g} of {have:,.6g} {name} ({need - have:,.6g} too many)"
         for name, (need, have) in budgets(taken, points, board).items()
-        if need > max(have, 1) * (1 + SLACK)
+        if _short(need, have) > 0
     ]
     if over:
         raise BadInput(f"cannot hold the design: it needs {'; '.join(over)}", key=board.name)
     return taken
+
+
+def _short(need: Number, have: float) -> Number:
+    """What is missing, but for rounding."""
+    return np.maximum(0.0, need - have * (1 + SLACK))
 
 
 def bram_blocks(width: Number, depth: Number) -> Number:
@@ -144,6 +159,11 @@ def bram_blocks(width: Number, depth: Number) -> Number:
 def lut_ram(width: Number, depth: Number) -> Number:
     """LUT that hold `depth` words; none where they lie in block RAM."""
     return np.where(depth <= value("lut_ram_words"), width, 0)
+
+
+def stored(width: Number, depth: Number) -> Part:
+    """A buffer of `depth` words: block RAM, or LUT where it is shallow."""
+    return Part(bram36=bram_blocks(width, depth), lut=lut_ram(width, depth))
 
 
 def uram_blocks(width: Number, depth: Number) -> Number:
@@ -163,19 +183,16 @@ def _attention(points: Points, shape: Shape) -> Part:
     units = tiles(na, form.per_dsp)
     exps = shape.heads * na
     lut, ff = _logic(2 * points.lanes * na, 2 * bits)
-    scores = (exps * bits, shape.tokens)
-    # A query's features and its sums stay in its processing element.
-    rows = (points.port_bits * na, tiles(shape.width, points.lanes))
-    ports = value("ports_per_copy")
     products = attention_dsp(form.dsp_per_feature, points.lanes, units)
-    return Part(
+    logic = Part(
         dsp=products + attention_dsp(0, 0, na, shape.heads, value("exp_dsp")),
-        bram36=bram_blocks(*scores) + 2 * bram_blocks(*rows) + ports * _burst(points),
-        uram=0,
-        lut=lut + value("exp_lut") * exps + value("divider_lut") * na * bits**2
-        + lut_ram(*scores) + 2 * lut_ram(*rows) + ports * value("port_lut"),
-        ff=ff + value("divider_ff") * na * bits**2 + ports * value("port_ff"),
-    )  # fmt: skip
+        lut=lut + value("exp_lut") * exps + value("divider_lut") * na * bits**2,
+        ff=ff + value("divider_ff") * na * bits**2,
+    )
+    scores = stored(exps * bits, shape.tokens)
+    # A query's features and its sums stay in its processing element.
+    rows = stored(points.port_bits * na, tiles(shape.width, points.lanes)).times(2)
+    return logic + scores + rows + _ports(points, value("ports_per_copy"))
 
 
 def _linear(points: Points, shape: Shape, board: Fpga) -> Part:
@@ -187,20 +204,18 @@ def _linear(points: Points, shape: Shape, board: Fpga) -> Part:
         depth = np.maximum(depth, tiles(din, points.tin) * tiles(dout, points.tout))
         inputs = np.maximum(inputs, tiles(din, points.tin))
         outputs = np.maximum(outputs, tiles(dout, points.tout))
-    rows = ((points.tin * form.feature_bits, inputs), (points.tout * form.feature_bits, outputs))
-    weights = _deep(value("weight_buffers"), tile * form.weight_bits, depth, board)
-    gelu = tiles(points.lanes, 2)  # derived: a table of one block serves two features a cycle
-    ports = value("other_ports")
-    return Part(
+    logic = Part(
         dsp=linear_dsp(
             form.dsp_per_weight, points.tin, tiles(points.tout, form.per_dsp), points.units
         ),
-        bram36=weights[1] + points.units * sum(bram_blocks(*row) for row in rows)
-        + gelu + ports * _burst(points),
-        uram=weights[0],
-        lut=lut + points.units * sum(lut_ram(*row) for row in rows) + ports * value("port_lut"),
-        ff=ff + ports * value("port_ff"),
-    )  # fmt: skip
+        bram36=tiles(points.lanes, 2),  # derived: a GELU table of a block serves two features
+        lut=lut,
+        ff=ff,
+    )
+    weights = _deep(value("weight_buffers"), tile * form.weight_bits, depth, board)
+    rows = stored(points.tin * form.feature_bits, inputs)
+    rows = rows + stored(points.tout * form.feature_bits, outputs)
+    return logic + weights + rows.times(points.units) + _ports(points, value("other_ports"))
 
 
 def _buffers(points: Points, shape: Shape, board: Fpga) -> Part:
@@ -209,25 +224,26 @@ def _buffers(points: Points, shape: Shape, board: Fpga) -> Part:
     words = shape.tokens * tiles(shape.width, points.lanes)
     images = _deep(value("image_buffers"), points.port_bits, words, board)
     entry = int(np.ceil(np.log2(shape.tokens))) + points.precision.feature_bits
-    queues = bram_blocks(entry, shape.experts * shape.tokens)
-    lut, ff = value("control_lut"), value("control_ff")
-    return Part(dsp=0, bram36=images[1] + queues, uram=images[0], lut=lut, ff=ff)
+    queues = stored(entry, shape.experts * shape.tokens)
+    return images + queues + Part(lut=value("control_lut"), ff=value("control_ff"))
 
 
-def _deep(count: float, width: Number, depth: Number, board: Fpga) -> tuple[Number, Number]:
-    """UltraRAM and block RAM of `count` deep buffers. assumed: each kind of buffer lies in
-    UltraRAM where it takes half of the board's at most."""
-    deep = count * uram_blocks(width, depth)
+def _ports(points: Points, count: float) -> Part:
+    """Memory ports, each with its burst."""
+    logic = Part(lut=value("port_lut"), ff=value("port_ff"))
+    return (logic + stored(points.port_bits, value("burst_beats"))).times(count)
+
+
+def _deep(count: float, width: Number, depth: Number, board: Fpga) -> Part:
+    """`count` deep buffers. assumed: each kind of buffer lies in UltraRAM where it takes half of
+    the board's at most."""
+    deep, other = count * uram_blocks(width, depth), stored(width, depth).times(count)
     there = deep <= board.uram / 2
-    return np.where(there, deep, 0), np.where(there, 0, count * bram_blocks(width, depth))
-
-
-def _burst(points: Points) -> Number:
-    return bram_blocks(points.port_bits, value("burst_beats"))
-
-
-def _fields(part: Part) -> tuple[Number, ...]:
-    return msgspec.structs.astuple(part)
+    return Part(
+        uram=np.where(there, deep, 0),
+        bram36=np.where(there, 0, other.bram36),
+        lut=np.where(there, 0, other.lut),
+    )
 
 
 def _dies(total: Part, board: Fpga) -> Number:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moesaic.base import BadInput
@@ -23,6 +23,7 @@ from moesaic.simulator.fpga.resources import (
     check,
     excess,
     lut_ram,
+    stored,
     uram_blocks,
     usage,
 )
@@ -95,6 +96,47 @@ def test_more_of_anything_never_takes_fewer_dsp_logic_or_wires(name, on, form):
     assert less.bandwidth <= more.bandwidth
     assert less.dies <= more.dies
     assert less.wires <= more.wires
+
+
+@given(width=st.integers(1, 40_000), depth=st.integers(1, 9000), more=st.integers(0, 99))
+def test_stored_bits_always_cost_something_and_more_of_a_kind_never_less(width, depth, more):
+    one, wider, deeper = stored(width, depth), stored(width + more, depth), stored(width, 2 * depth)
+    assert one.bram36 > 0 or one.lut > 0
+    assert one.bram36 <= wider.bram36
+    assert one.lut <= wider.lut
+    assert one.bram36 <= deeper.bram36
+    # Words that LUT no longer hold move to block RAM as a whole.
+    assert one.lut <= deeper.lut or deeper.bram36 > 0
+
+
+@pytest.mark.parametrize("on", ["zcu102", "u55c"])
+@given(tin=st.integers(1, 96), tout=st.integers(1, 96), form=st.sampled_from(sorted(PRECISIONS)))
+@settings(max_examples=40)
+def test_every_bit_of_weights_has_a_place(on, tin, tout, form):
+    """36 kbit of block RAM, 288 of UltraRAM and 64 bits of LUT hold both matrices at least."""
+    linear = usage(points(form, tin=tin, tout=tout, units=1), SHAPE, board(on)).linear
+    bits = 2 * 768 * 192 * PRECISIONS[form].weight_bits
+    assert linear.bram36 * 36 * 1024 + linear.uram * 288 * 1024 + linear.lut * 64 >= bits
+
+
+def test_a_shallow_buffer_of_weights_moves_from_block_ram_to_lut():
+    deep, shallow = (
+        usage(points("int16", tin=48, tout=tout), SHAPE, board("zcu102")).linear
+        for tout in (32, 48)
+    )
+    assert deep.bram36 - shallow.bram36 > 600
+    logic = (48 * 48 - 48 * 32) * 3 * (16 + 16 + 8)
+    assert shallow.lut - deep.lut - logic >= 2 * 48 * 48 * 16
+
+
+def test_a_memory_below_one_gigabyte_a_second_is_a_budget_like_any_other():
+    zcu102 = board("zcu102")
+    memory = msgspec.structs.replace(zcu102.memory, bandwidth_bytes_per_s=0.5e9)
+    slow, asked = msgspec.structs.replace(zcu102, memory=memory), points(clock_hz=12.5e6)
+    taken = usage(asked, SHAPE, slow)
+    assert float(excess(taken, asked, slow)) == pytest.approx(0.8 / 0.5 - 1)
+    with pytest.raises(BadInput, match="0.8 of 0.5 GB/s"):
+        check(asked, SHAPE, slow)
 
 
 def test_weights_lie_in_ultraram_where_the_board_has_enough():
