@@ -13,19 +13,20 @@ from numpy.typing import ArrayLike, NDArray
 from ....base import BadInput
 from ..golden.block import Block, Streams
 
-PERIOD = 4096
+PERIOD = 1024
 """Cycles after which the patterns of sources and sinks repeat."""
 
 PATIENCE = PERIOD + 256
-"""Cycles without anything moving after which a block is stuck: no latency is longer, and every
-pattern has opened."""
+"""A run ends when nothing moved, inside or at the ends, for so many cycles, whether or not all
+tokens have come. Then none will: whoever waits by itself waits for a pattern, each of which has
+opened, or for a latency or an interval, of which none is above 64 cycles."""
 
 LIMIT_S = 600.0
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A block, its inputs, the length of its outputs, and when its ends are open, `[PERIOD]`
-    bool."""
+    """A block, its inputs, the length of its outputs, and when its ends are open, `[PERIOD]` bool:
+    sinks take what comes beyond that length too."""
 
     block: Block
     inputs: Streams
@@ -34,7 +35,8 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """The cycle in which each token moved, by source and sink, and what came out."""
+    """The cycle in which each token moved, by source and sink, and what came out. stuck: something
+    never moved. cycles: simulated, the quiet ones at the end with them."""
 
     cycles: int
     stuck: bool

@@ -31,13 +31,11 @@ void write(const Words& words) { std::fwrite(words.data(), 4, words.size(), stdo
 bool bit(const Words& words, std::size_t at) { return words[at / 32] >> at % 32 & 1; }
 
 struct End {  // a source or a sink
-  std::uint32_t tokens;  // to offer, or to wait for
+  std::uint32_t tokens;  // to offer, or that should come
   Words data;            // offered, or taken
   Words open;            // a bit a cycle
   Words moved;           // the cycle of each token
-  bool ready(std::uint32_t cycle) const {
-    return moved.size() < tokens && bit(open, cycle % (open.size() * 32));
-  }
+  bool is_open(std::uint32_t cycle) const { return bit(open, cycle % (open.size() * 32)); }
 };
 
 End read_end(std::size_t period_words, std::size_t token_words) {
@@ -49,7 +47,7 @@ End read_end(std::size_t period_words, std::size_t token_words) {
 
 struct Job {
   std::size_t in_words, out_words;
-  std::uint32_t patience;  // cycles without anything moving after which the block is stuck
+  std::uint32_t patience;  // cycles without anything moving after which nothing will
   Words cfg;
   std::vector<End> sources, sinks;
 };
@@ -81,13 +79,13 @@ template <typename Top> std::uint32_t offer(Top& top, const Job& job, std::uint3
   std::uint32_t offered = 0, taking = 0;
   for (std::size_t i = 0; i < job.sources.size(); ++i) {
     const End& source = job.sources[i];
-    if (!source.ready(cycle)) continue;
+    if (source.moved.size() == source.tokens || !source.is_open(cycle)) continue;
     offered |= 1u << i;
     for (std::size_t w = 0; w < job.in_words; ++w)
       put(top.s_data, i * job.in_words + w, source.data[source.moved.size() * job.in_words + w]);
   }
   for (std::size_t i = 0; i < job.sinks.size(); ++i)
-    if (job.sinks[i].ready(cycle)) taking |= 1u << i;
+    if (job.sinks[i].is_open(cycle)) taking |= 1u << i;
   put(top.s_valid, 0, offered);
   put(top.m_ready, 0, taking);
   return offered;
@@ -101,7 +99,7 @@ template <typename Top> bool take(Top& top, Job& job, std::uint32_t offered, std
     if (in >> i & 1) job.sources[i].moved.push_back(cycle);
   for (std::size_t i = 0; i < job.sinks.size(); ++i) {
     End& sink = job.sinks[i];
-    if (!(out >> i & 1) || !sink.ready(cycle)) continue;
+    if (!(out >> i & 1) || !sink.is_open(cycle)) continue;
     any = true;
     sink.moved.push_back(cycle);
     for (std::size_t w = 0; w < job.out_words; ++w)
@@ -110,11 +108,18 @@ template <typename Top> bool take(Top& top, Job& job, std::uint32_t offered, std
   return any;
 }
 
-bool over(const Job& job) {
+bool stuck(const Job& job) {
   for (const auto* ends : {&job.sources, &job.sinks})
     for (const End& end : *ends)
-      if (end.moved.size() < end.tokens) return false;
-  return true;
+      if (end.moved.size() < end.tokens) return true;
+  return false;
+}
+
+// Whether a sink got a token too many: proof enough, and a block might never stop giving them.
+bool surplus(const Job& job) {
+  for (const End& sink : job.sinks)
+    if (sink.moved.size() > sink.tokens) return true;
+  return false;
 }
 
 void write_end(const End& end, bool data) {
@@ -126,13 +131,13 @@ void write_end(const End& end, bool data) {
 template <typename Top> void run(Top& top, Job& job) {
   reset(top, job);
   std::uint32_t cycle = 0, still = 0;
-  for (; !over(job) && still < job.patience; ++cycle) {
+  for (; !surplus(job) && still < job.patience; ++cycle) {
     const std::uint32_t offered = offer(top, job, cycle);
     tick(top, 0);
     still = take(top, job, offered, cycle) ? 0 : still + 1;
     tick(top, 1);
   }
-  write({cycle, !over(job)});
+  write({cycle, stuck(job)});
   for (const End& source : job.sources) write_end(source, false);
   for (const End& sink : job.sinks) write_end(sink, true);
 }
