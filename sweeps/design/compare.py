@@ -21,8 +21,12 @@ MARGIN = 1.1
 """The reference point lies so far from the front's best corner, in ranges of the front."""
 
 
+MOST_EVALUATIONS = 10**6
+"""Of a heuristic: twice a whole grid of `Axes`."""
+
+
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """What a heuristic found of a front with so many evaluations.
+    """What a heuristic found of a front with so many evaluations, all that it was given.
 
     hypervolume: its share of the exact front's, in all objectives, each from the best to MARGIN
     times the range of the exact front; latency, interval: the exact best over the best found.
@@ -72,10 +76,17 @@ HEURISTICS: dict[str, Callable[[_Seen, int, int], None]] = {
 }
 
 
+def check_evaluations(evaluations: int) -> None:
+    """Raises BadInput for a number that no comparison takes."""
+    if not 1 <= evaluations <= MOST_EVALUATIONS:
+        raise BadInput(
+            f"must lie between 1 and {MOST_EVALUATIONS}", key="evaluations", value=evaluations
+        )
+
+
 def compare(exact: Front, evaluations: int = 5000, seed: int = 0) -> tuple[Score, ...]:
     """Every heuristic on the space of a front that was found exactly."""
-    if evaluations < 1:
-        raise BadInput("must be at least 1", key="evaluations", value=evaluations)
+    check_evaluations(evaluations)
     if not len(exact.place):
         return ()
     truth = exact.found.objectives

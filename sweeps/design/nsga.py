@@ -16,18 +16,19 @@ Ask = Callable[[Ints], tuple[Floats, Floats]]
 def nsga2(
     ask: Ask, shape: tuple[int, ...], evaluations: int, seed: int, population: int = 100
 ) -> None:
-    """Asks for about `evaluations` points, generation by generation; `ask` keeps what it saw."""
+    """Asks for `evaluations` points, generation by generation, the last of them as large as what is
+    left; `ask` keeps what it saw."""
     rng = np.random.default_rng(seed)
     sizes = np.array(shape)
     size = min(population, evaluations)
     parents = rng.integers(0, sizes, (size, len(shape)))
     fitness = ask(parents)
-    for _ in range((evaluations - size) // size):
+    for asked in range(size, evaluations, size):
         rank, crowd = ranked(*fitness)
         order = np.lexsort((-crowd, rank))
         place = np.empty(size, np.int64)
         place[order] = np.arange(size)
-        children = _children(parents, place, sizes, rng)
+        children = _children(parents, place, sizes, rng)[: evaluations - asked]
         born = ask(children)
         parents = np.concatenate((parents, children))
         objectives, excess = (np.concatenate(pair) for pair in zip(fitness, born, strict=True))

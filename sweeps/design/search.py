@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -74,6 +75,9 @@ def search(
         raise BadInput(f"hold {axes.size} points, at most {MOST_POINTS} are searched", key="axes")
     if workers < 1:
         raise BadInput("must be at least 1", key="workers", value=workers)
+    boards = tuple(boards)
+    _check_once("boards", [board.name for board in boards])
+    _check_once("precisions", precisions)
     check_image(model, tokens)
     images = even(model, tokens) if queues is None else queues
     wanted = (len(images), len(model.moe_layers), model.experts.count)
@@ -86,6 +90,13 @@ def search(
     ]
     with ThreadPoolExecutor(workers) as pool:
         return tuple(pool.map(exact, spaces))
+
+
+def _check_once(key: str, names: Sequence[str]) -> None:
+    """Raises BadInput for a name that comes again: it would stand for two fronts."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise BadInput(f"are named once each; {name} comes {times} times", key=key)
 
 
 def exact(space: Space) -> Front:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import msgspec
 import numpy as np
@@ -35,6 +37,7 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name, values in zip(NAMES, self.values, strict=True):
+            _check_numbers(name, values)
             if not values or min(values) <= 0 or list(values) != sorted(set(values)):
                 raise BadInput("needs ascending values above zero", key=name, value=values)
 
@@ -52,6 +55,15 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NAMES = Axes.__struct_fields__
+
+
+def _check_numbers(name: str, values: Sequence[object]) -> None:
+    """Raises BadInput for a value that no design has: clocks are finite, all else is whole."""
+    for value in values:
+        kind = Real if name == "clock_hz" else Integral
+        if not isinstance(value, kind) or isinstance(value, bool) or not math.isfinite(value):
+            what = "finite" if kind is Real else "whole"
+            raise BadInput(f"takes {what} numbers only", key=name, value=value)
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +95,17 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int
     queues: NDArray[np.int64]
     axes: Axes = Axes()
+
+    def __post_init__(self) -> None:
+        bits = math.lcm(self.precision.feature_bits, self.precision.weight_bits)
+        for port in self.axes.port_bits:
+            if port % bits:
+                raise BadInput(
+                    f"must be a multiple of the {bits} bits that features and weights of "
+                    f"{self.precision.name} fill",
+                    key="port_bits",
+                    value=port,
+                )
 
     def points(self, place: Sequence[NDArray[np.int64]]) -> Points:
         """The points at these places of each axis (arrays that broadcast together)."""

@@ -27,7 +27,7 @@ gives one design, a front needs several."""
 
 
 def two_stage(ask: Ask, axes: Axes, evaluations: int, seed: int) -> None:
-    """Asks for at most `evaluations` points; `ask` keeps what it saw.
+    """Asks for `evaluations` points; `ask` keeps what it saw.
 
     MoE stage, part 1: the linear kernel that is fastest in the budget beside the smallest attention
     kernel. MSA stage: for each number of copies a genetic search over Ta and Na, fitness L_MoE /
@@ -35,6 +35,7 @@ def two_stage(ask: Ask, axes: Axes, evaluations: int, seed: int) -> None:
     linear kernel, and the MSA stage runs again with the DSP that this frees (our reading: the paper
     does not say how freed DSP are used). The clock is no part of the paper's search: each run takes
     the next one, the highest first, since boards of several dies keep large designs to a lower one.
+    Where no kernel of the first part fits, the paper has no next step: points are drawn.
     """
     rng = np.random.default_rng(seed)
     asked = _Budget(ask, evaluations)
@@ -42,8 +43,10 @@ def two_stage(ask: Ask, axes: Axes, evaluations: int, seed: int) -> None:
     scanned = _linear_kernels(axes, max(1, evaluations // 2), rng)
     found = asked(scanned)
     clocks = np.unique(scanned[found.inside, CLOCK])[::-1]
+    if not clocks.size:
+        asked(rng.integers(0, axes.shape, (asked.left, len(NAMES))))
     shares = iter(BUDGETS)
-    while asked.left >= POPULATION and clocks.size:
+    while asked.left:
         share = next(shares, None) or rng.uniform(min(BUDGETS), 1.0)
         for clock in clocks:
             here = found.inside & (scanned[:, CLOCK] == clock)
@@ -75,7 +78,7 @@ def _balance(
     up with."""
     low, high = 0, len(ladder) - 1
     middle = high
-    while low <= high and asked.left >= POPULATION:
+    while low <= high and asked.left:
         if _msa_stage(asked, ladder[middle], most, axes, rng) >= 1:
             low = middle + 1
         else:
@@ -95,13 +98,11 @@ def _msa_stage(
         for _ in range(GENERATIONS):
             places = np.tile(linear, (POPULATION, 1))
             places[:, COPIES], places[:, [PORT, QUERIES]] = copies, genes
-            if asked.left < POPULATION:
-                return best
-            found = asked(places)
+            found = asked(places[: asked.left])
             good = found.inside & (found.objectives[:, DSP] <= most)
             fitness = np.where(good, found.moe_s / found.msa_s, 0.0)
             best = max(best, float(fitness.max()))
-            if best >= 1:
+            if best >= 1 or not asked.left:
                 return best
             genes = _next(genes[np.argsort(-fitness, kind="stable")], sizes, rng)
     return best

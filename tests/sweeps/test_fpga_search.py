@@ -114,16 +114,16 @@ def test_the_best_of_a_front_is_the_least_of_all():
 
 
 @pytest.mark.parametrize("name", HEURISTICS)
-def test_a_heuristic_asks_no_more_than_it_may_and_finds_no_more_than_there_is(name):
+def test_a_heuristic_asks_as_often_as_it_may_and_finds_no_more_than_there_is(name):
     found = exact(space())
-    for evaluations in (60, 300):
+    for evaluations in (7, 60, 199, 250, 300, 999):
         scores = {score.name: score for score in compare(found, evaluations, seed=1)}
         score = scores[name]
-        assert 0 < score.evaluations <= evaluations
+        assert score.evaluations == evaluations
         assert 0 <= score.hypervolume <= 1 + 1e-12
         assert 0 <= score.latency <= 1
         assert 0 <= score.interval <= 1
-    again = {each.name: each for each in compare(found, 300, seed=1)}[name]
+    again = {each.name: each for each in compare(found, 999, seed=1)}[name]
     np.testing.assert_array_equal(again.objectives, score.objectives)
 
 
@@ -131,8 +131,28 @@ def test_the_two_stage_search_ends_where_a_single_kernel_fits():
     lone = msgspec.structs.replace(SMALL, tin=(8,), tout=(8,), units=(1,), clock_hz=(300e6,))
     found = exact(space(axes=lone))
     scores = {score.name: score for score in compare(found, 100, seed=0)}
-    assert scores["two-stage"].evaluations <= 100
+    assert scores["two-stage"].evaluations == 100
     assert scores["two-stage"].hypervolume > 0
+
+
+def test_a_two_stage_search_whose_kernels_do_not_fit_draws_the_rest():
+    """Beside 256-bit ports the first stage finds no room; 64-bit ports have some."""
+    memory = board("zcu102").memory
+    slow = msgspec.structs.replace(memory, bandwidth_bytes_per_s=5e9)
+    axes = msgspec.structs.replace(SMALL, port_bits=(64, 256))
+    asked = msgspec.structs.replace(
+        space(axes=axes), board=msgspec.structs.replace(board("zcu102"), memory=slow)
+    )
+    score = next(each for each in compare(exact(asked), 200) if each.name == "two-stage")
+    assert score.evaluations == 200
+    assert 0 < score.hypervolume <= 1
+
+
+@pytest.mark.parametrize("evaluations", [-1, 0, 10**6 + 1])
+def test_a_number_of_evaluations_without_bound_is_refused(evaluations):
+    found = exact(space())
+    with pytest.raises(BadInput, match="evaluations: must lie between 1 and 1000000"):
+        compare(found, evaluations)
 
 
 def test_nsga_finds_nearly_all_of_a_front_with_a_thousand_questions():
@@ -252,6 +272,12 @@ def test_hiding_is_what_the_terms_say():
         ({"units": ()}, "units: needs ascending values"),
         ({"units": (3, 1)}, "units: needs ascending values"),
         ({"tin": (0, 4)}, "tin: needs ascending values"),
+        ({"tin": (4, 8.5)}, r"tin: takes whole numbers only \(got 8.5\)"),
+        ({"units": (True,)}, r"units: takes whole numbers only \(got True\)"),
+        ({"copies": ("2",)}, "copies: takes whole numbers only"),
+        ({"clock_hz": (1e8, float("inf"))}, r"clock_hz: takes finite numbers only \(got inf\)"),
+        ({"clock_hz": (float("nan"),)}, "clock_hz: takes finite numbers only"),
+        ({"clock_hz": (-1e8,)}, "clock_hz: needs ascending values above zero"),
     ],
 )
 def test_axes_that_are_none_are_refused(change, says):
@@ -271,3 +297,13 @@ def test_a_search_that_cannot_be_is_refused():
         search([board("zcu102")], TINY, 129, axes=SMALL, workers=0)
     with pytest.raises(BadInput, match="precision"):
         search([board("zcu102")], TINY, 129, ["int4"], axes=SMALL)
+    with pytest.raises(BadInput, match="boards: are named once each; zcu102 comes 2 times"):
+        search([board("zcu102")] * 2, TINY, 129, axes=SMALL)
+    with pytest.raises(BadInput, match="precisions: are named once each; int8 comes 3 times"):
+        search([board("zcu102")], TINY, 129, ["int8"] * 3, axes=SMALL)
+
+
+@pytest.mark.parametrize(("form", "bits"), [("w16a32", 48), ("int16", 24), ("int8", 100)])
+def test_a_port_that_no_whole_features_and_weights_fill_is_refused(form, bits):
+    with pytest.raises(BadInput, match=rf"port_bits: must be a multiple .* \(got {bits}\)"):
+        space(form=form, axes=msgspec.structs.replace(SMALL, port_bits=(bits,)))
