@@ -12,12 +12,15 @@ from . import show
 if TYPE_CHECKING:
     from ..simulator.fpga.rtl.check import Row
 
+MOST = 100_000
+"""Configurations of one call: more than a quarter of an hour."""
+
 
 def rtl(
     block: Annotated[str, typer.Option(help="Blocks by commas; all of them without.")] = "",
-    configurations: Annotated[int, typer.Option(min=1, help="In all, spread over the blocks.")] = (
-        200
-    ),
+    configurations: Annotated[
+        int, typer.Option(min=1, max=MOST, help="In all, spread over the blocks.")
+    ] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of sizes, depths, data and stalls.")] = 0,
     simulator: Annotated[
         str, typer.Option(help="verilator or cxxrtl; the first that is installed without.")
@@ -32,16 +35,18 @@ def rtl(
 
     Example: moesaic fpga rtl --block attention_stream,expert_linear --configurations 100
     """
+    from ..simulator.fpga.rtl.build import executable
     from ..simulator.fpga.rtl.build import simulator as simulator_of
     from ..simulator.fpga.rtl.check import cross_check
 
     blocks, by = _blocks(block), simulator_of(simulator or None)
+    built = executable(by)
     each, more = divmod(configurations, len(blocks))
     rows = []
     for n, name in enumerate(blocks):
         if count := each + (n < more):
             show.say(f"{name}: {count} configurations")
-            rows.append(cross_check(name, count, seed, by))
+            rows.append(cross_check(name, count, seed, built))
     if json:
         show.json(rows)
     else:

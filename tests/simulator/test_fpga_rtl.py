@@ -2,6 +2,7 @@
 in the cycle that the dataflow model gives."""
 
 import json
+import os
 import shutil
 import subprocess
 
@@ -60,7 +61,7 @@ def test_verilog_has_no_lint():
 @needs_simulator
 @pytest.mark.parametrize("top", BLOCKS)
 def test_no_token_is_a_cycle_off_and_no_output_differs_whatever_stalls(top):
-    row = cross_check(top, configurations=12, seed=2026)
+    row = cross_check(top, configurations=12, seed=2026, built=executable())
     assert (row.wrong_cycles, row.wrong_outputs) == (0, 0)
     assert row.tokens > 500
 
@@ -74,7 +75,7 @@ def test_a_model_that_is_a_cycle_off_is_found_out(monkeypatch):
         return gelu_table(block, open_)
 
     monkeypatch.setitem(MODELS, "gelu_table", late)
-    row = cross_check("gelu_table", configurations=10, seed=1)
+    row = cross_check("gelu_table", configurations=10, seed=1, built=executable())
     assert row.wrong_cycles == 10
     assert row.wrong_outputs == 0
 
@@ -83,7 +84,7 @@ def test_a_model_that_is_a_cycle_off_is_found_out(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("top", BLOCKS)
 def test_no_token_of_hundreds_of_configurations_is_a_cycle_off(top):
-    row = cross_check(top, configurations=100, seed=7)
+    row = cross_check(top, configurations=100, seed=7, built=executable())
     assert (row.wrong_cycles, row.wrong_outputs) == (0, 0)
 
 

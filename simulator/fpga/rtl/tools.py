@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,17 +25,38 @@ class NoSimulator(BadInput):
     """There is nothing to simulate Verilog with."""
 
 
-@functools.cache
 def compiler() -> tuple[str, ...]:
-    """The words that start the C++ compiler: $CXX, or c++."""
-    words = shlex.split(os.environ.get("CXX", "")) or ["c++"]
+    """The words that start the C++ compiler: $CXX, or c++. Raises NoSimulator where it is missing
+    or cannot compile."""
+    return _tried(os.environ.get("CXX", ""))
+
+
+@functools.cache
+def _tried(text: str) -> tuple[str, ...]:
+    try:
+        words = shlex.split(text) or ["c++"]
+    except ValueError as fault:
+        raise NoSimulator(f"is no command ({fault})", key="CXX", value=text) from None
     if shutil.which(words[0]) is None:
-        raise NoSimulator(
-            "simulators of Verilog write C++, and no compiler was found: install the package "
-            "`g++`, or set CXX",
-            file=words[0],
-        )
+        raise _no_compiler(words[0], "no such program was found")
+    with tempfile.TemporaryDirectory() as folder:
+        path, made = Path(folder, "any.cc"), Path(folder, "any.o")
+        path.write_text("#include <memory>\nint main() { return 0; }\n")
+        try:
+            output([*words, "-std=c++17", "-c", str(path), "-o", str(made)])
+        except BadInput as fault:
+            raise _no_compiler(words[0], f"it {fault.what}") from None
+        if not made.exists():
+            raise _no_compiler(words[0], "it writes nothing")
     return tuple(words)
+
+
+def _no_compiler(word: str, why: str) -> NoSimulator:
+    return NoSimulator(
+        f"cannot compile the C++ that simulators of Verilog write ({why}): install the package "
+        "`g++`, or set CXX to a compiler",
+        file=word,
+    )
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -47,9 +69,9 @@ class Unit(msgspec.Struct, frozen=True):
     includes: tuple[str, ...]
 
 
-def sources() -> list[Path]:
-    """All Verilog of the blocks."""
-    return sorted(VERILOG.glob("*.v*"))
+def sources(verilog: Path) -> list[Path]:
+    """All Verilog in a folder."""
+    return sorted(verilog.glob("*.v*"))
 
 
 def output(words: Sequence[str], folder: Path | None = None) -> str:
@@ -60,6 +82,8 @@ def output(words: Sequence[str], folder: Path | None = None) -> str:
         )
     except subprocess.TimeoutExpired:
         raise BadInput(f"took more than {LIMIT_S:g} s", file=words[0]) from None
+    except OSError as fault:
+        raise BadInput(f"cannot be run: {fault.strerror}", file=words[0]) from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
         raise BadInput(f"fails: {' '.join(lines[:1]) or 'it gives no reason'}", file=words[0])

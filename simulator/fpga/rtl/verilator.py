@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from .tools import VERILOG, NoSimulator, Unit, output
+from .tools import NoSimulator, Unit, output
 
 FLAGS = ("-std=c++17", "-O1", "-DVL_DEBUG=0", "-pthread")
 
@@ -30,7 +30,7 @@ def version() -> str:
     return output([find(), "--version"])
 
 
-def unit(tops: Iterable[str], folder: Path) -> Unit:
+def unit(tops: Iterable[str], verilog: Path, folder: Path) -> Unit:
     """Each block as a class of its name, and Verilator's own library."""
     tops = tuple(tops)
     for top in tops:
@@ -38,7 +38,7 @@ def unit(tops: Iterable[str], folder: Path) -> Unit:
             [
                 *(find(), "--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast"),
                 *("--output-split", "0", "-Wno-fatal", "--prefix", top, "--Mdir", str(folder)),
-                *(f"-I{VERILOG}", str(VERILOG / f"{top}.v")),
+                *(f"-I{verilog}", str(verilog / f"{top}.v")),
             ]
         )
     files = {path.name for path in folder.glob("*.cpp")}
