@@ -55,11 +55,12 @@ class GateTopk(Block, frozen=True, kw_only=True):
         )
 
     def inputs(self, rng: np.random.Generator) -> Streams:
+        """In half of the draws experts share weights: their scores are equal."""
         width = self.beats * 4
-        return {
-            "w": beats(int8(rng, EXPERTS, width)),
-            "x": beats(int8(rng, self.tokens, width)),
-        }
+        w = int8(rng, EXPERTS, width)
+        if rng.random() < 0.5:
+            w = w[rng.integers(EXPERTS, size=EXPERTS)]
+        return {"w": beats(w), "x": beats(int8(rng, self.tokens, width))}
 
     def chosen(self, inputs: Streams) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Experts and 256 times their shares, `[tokens, top_k]`, the largest first, of equal ones
