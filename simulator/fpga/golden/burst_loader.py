@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ....base import BadInput, Count, Natural
+from ....base import Count, Natural
 from .block import LATENCY, Block, Streams, shallow_or
 
 BURST = 16
@@ -16,8 +16,7 @@ BURST = 16
 
 
 class BurstLoader(Block, frozen=True, kw_only=True):
-    """tile: beats. uses: of each tile. A beat takes the bus for `num` / `den` cycles, at least
-    one; fetches, reads, writes: bursts of each port. All three request FIFOs are `request` deep."""
+    """tile: beats. uses: of each tile. A beat takes the bus for `num` / `den` cycles; fetches, reads, writes: bursts of each port. All three request FIFOs are `request` deep."""
 
     top: ClassVar[str] = "burst_loader"
     sources: ClassVar[tuple[str, ...]] = ("fetch", "read", "write", "written")
@@ -42,11 +41,6 @@ class BurstLoader(Block, frozen=True, kw_only=True):
     memory_latency: Natural = 12
     out_latency: Natural = 2
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num < self.den:
-            raise BadInput("must be at least `den`: a beat a cycle at most", key="num")
-
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> BurstLoader:
         tile, den = int(rng.integers(1, BURST + 1)), int(rng.integers(1, 5))
@@ -57,7 +51,7 @@ class BurstLoader(Block, frozen=True, kw_only=True):
         return cls(
             tile=tile,
             uses=int(rng.integers(1, 5)),
-            num=int(rng.integers(den, 3 * den + 1)),
+            num=int(rng.integers(1, 3 * den + 1)),
             den=den,
             fetches=int(rng.integers(1, 20)),
             reads=int(rng.integers(1, 20)),

@@ -22,7 +22,7 @@ module burst_loader #(
 
   wire [2:0] request_pop, push;
   wire [47:0] requests, sizes, rooms, claims;
-  wire [31:0] data;
+  wire [95:0] data;
   wire [15:0] write_count, write_pop;
   wire [32*BURST-1:0] write_head;
   wire bus_busy, give, out_push;
@@ -62,7 +62,7 @@ module burst_loader #(
   wire fetched_pop;
   fifo #(.WIDTH(32), .MOST(MOST)) fetched (
       .clk(clk), .rst(rst), .depth(cfg[128+:16]),
-      .room(rooms[15:0]), .claim(claims[15:0]), .push(push[0]), .in(data),
+      .room(rooms[15:0]), .claim(claims[15:0]), .push(push[0]), .in(data[31:0]),
       .count(fetched_count), .pop({15'd0, fetched_pop}), .head(fetched_head)
   );
   reg [15:0] beat, use_;
@@ -96,7 +96,7 @@ module burst_loader #(
     for (g = 1; g < 3; g = g + 1) begin : g_out
       fifo #(.WIDTH(32), .MOST(MOST)) queue (
           .clk(clk), .rst(rst), .depth(cfg[144+16*g+:16]),
-          .room(rooms[16*g+:16]), .claim(claims[16*g+:16]), .push(push[g]), .in(data),
+          .room(rooms[16*g+:16]), .claim(claims[16*g+:16]), .push(push[g]), .in(data[32*g+:32]),
           .count(counts[16*g+:16]), .pop({15'd0, m_ready[g] && m_valid[g]}),
           .head(m_data[32*g+:32])
       );

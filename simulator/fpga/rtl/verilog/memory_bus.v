@@ -1,8 +1,10 @@
 // A memory that ports share, a burst at a time, round robin from the port after the last one. A
 // burst is granted when the bus is free, its request is there, and its queue has room for all its
-// beats; the last port writes: its queue holds them all, and they leave it at once. Beat k takes
-// the bus for num / den cycles (at least one) and comes `latency` cycles after its turn; a write
-// answers in the turn of its last beat with the sum of the beats.
+// beats; the last port writes: its queue holds them all, and they leave it at once. A beat takes
+// the bus for num / den cycles, a burst at least one cycle. Beat k comes `latency` cycles after its
+// turn, floor(k num / den) cycles after the grant; a port gives a beat a cycle at most and makes up
+// for what is due while the bus goes on. A write answers in the turn of its last beat with the sum
+// of the beats.
 module memory_bus #(
     parameter PORTS = 3,
     parameter MOST  = 16,  // most beats of a write
@@ -19,7 +21,7 @@ module memory_bus #(
     input  [16*PORTS-1:0] rooms,         // of the reads' queues; of the queue of the answers
     output [16*PORTS-1:0] claims,
     output [   PORTS-1:0] push,
-    output [        31:0] data,
+    output [32*PORTS-1:0] data,
     input  [        15:0] write_count,
     input  [ 32*MOST-1:0] write_head,
     output [        15:0] write_pop,
@@ -47,23 +49,15 @@ module memory_bus #(
 
   reg signed [31:0] ahead;      // den * cycles since the grant - num * beats of the burst
   reg signed [31:0] credit;     // den * (cycles since the grant + 1) - num * beats sent
-  reg [15:0] size, sent;        // of the burst under way
-  reg [1:0] owner;
+  reg answering;                // the burst is a write whose last beat is to come
   reg [31:0] sum;
-  reg [31:0] next[0:PORTS-1];   // the address of each port
+  wire signed [31:0] cost = {16'd0, num}, gain = {16'd0, den};
   wire grant = able && ahead >= 0;
   wire [15:0] beats = sizes[16*port+:16];
-  wire send = grant || (sent != size && credit > 0);
-  wire last = grant ? beats == 1 : sent + 1 == size;
-  wire [1:0] to = grant ? port : owner;
-
-  genvar g;
-  generate
-    for (g = 0; g < PORTS; g = g + 1) begin : g_port
-      assign request_pop[g] = grant && port == g;
-      assign claims[16*g+:16] = request_pop[g] ? (g == WRITER ? 1 : beats) : 0;
-    end
-  endgenerate
+  wire writing = request_pop[WRITER];
+  wire answer = writing ? gain > cost * {16'd0, beats - 16'd1} : answering && ahead + gain + cost > 0;
+  wire [PORTS-1:0] send;
+  assign send[WRITER] = answer;
   assign write_pop = request_pop[WRITER] ? beats : 0;
 
   reg [31:0] total;
@@ -72,38 +66,49 @@ module memory_bus #(
     for (i = 0; i < MOST; i = i + 1) if (i[15:0] < beats) total = total + write_head[32*i+:32];
   end
 
-  wire signed [31:0] cost = {16'd0, num}, gain = {16'd0, den};
   always @(posedge clk)
     if (rst) begin
-      {turn, size, sent, owner} <= 0;
+      {turn, answering} <= 0;
       ahead <= 0;
-      for (i = 0; i < PORTS; i = i + 1) next[i] <= 0;
+    end else if (grant) begin
+      turn <= port == WRITER ? 0 : port + 1;
+      answering <= writing && !answer;
+      sum <= total;
+      ahead <= gain - cost * {16'd0, beats};
+      credit <= 2 * gain - cost;
     end else begin
-      if (grant) begin
-        turn <= port == WRITER ? 0 : port + 1;
-        owner <= port;
-        size <= beats;
-        sent <= 1;
-        sum <= total;
-        ahead <= gain - cost * {16'd0, beats};
-        credit <= 2 * gain - cost;
-      end else begin
-        if (ahead < 0) ahead <= ahead + gain;
-        if (send) sent <= sent + 1;
-        credit <= credit + gain - (send ? cost : 0);
-      end
-      if (send) next[to] <= next[to] + 1;
+      if (answer) answering <= 0;
+      if (ahead < 0) ahead <= ahead + gain;
+      credit <= credit + gain - (send != 0 ? cost : 0);
     end
 
-  // What the memory holds: a number for every address of every port.
-  wire [31:0] word = (next[to] * 4 + {30'd0, to}) * 32'h9e3779b1;
-  wire out_valid;
-  wire [1:0] out_to;
-  delay #(.WIDTH(34), .MOST(LATE)) data_delay (
-      .clk(clk), .rst(rst), .latency(latency), .valid(send && (to != WRITER || last)),
-      .in({to, to != WRITER ? word : grant ? total : sum}),
-      .out_valid(out_valid), .out({out_to, data})
-  );
-  assign push = out_valid ? {{PORTS - 1{1'b0}}, 1'b1} << out_to : 0;
-  assign busy = grant || ahead < 0 || send || out_valid;
+  // Below a cycle a beat the credit never runs out and ports make up at the same time; above, a
+  // burst is sent before the next one is granted.
+  genvar g;
+  generate
+    for (g = 0; g < PORTS; g = g + 1) begin : g_port
+      assign request_pop[g] = grant && port == g;
+      assign claims[16*g+:16] = request_pop[g] ? (g == WRITER ? 1 : beats) : 0;
+      wire [31:0] word;
+      if (g == WRITER) assign word = writing ? total : sum;
+      else begin : g_read
+        reg [15:0] left;  // beats granted and not sent
+        reg [31:0] next;  // address
+        assign send[g] = request_pop[g] || (left != 0 && credit > 0);
+        always @(posedge clk)
+          if (rst) {left, next} <= 0;
+          else begin
+            left <= left + (request_pop[g] ? beats : 0) - {15'd0, send[g]};
+            if (send[g]) next <= next + 1;
+          end
+        // What the memory holds: a number for every address of every port.
+        assign word = (next * 4 + g) * 32'h9e3779b1;
+      end
+      delay #(.WIDTH(32), .MOST(LATE)) data_delay (
+          .clk(clk), .rst(rst), .latency(latency), .valid(send[g]), .in(word),
+          .out_valid(push[g]), .out(data[32*g+:32])
+      );
+    end
+  endgenerate
+  assign busy = grant || ahead < 0 || send != 0 || push != 0;
 endmodule
