@@ -2,7 +2,7 @@
 in the cycle that the dataflow model gives."""
 
 import json
-import os
+import re
 import shutil
 import subprocess
 
@@ -39,13 +39,13 @@ needs_simulator = pytest.mark.skipif(bool(missing()), reason=missing())
 OPEN = np.ones(PERIOD, dtype=np.bool_)
 
 
-def unstalled(block):
+def unstalled(block, built=None):
     """The trace and the run of a block whose ends are always open, and whether they agree."""
     inputs = block.inputs(np.random.default_rng(1))
     expected = {name: len(tokens) for name, tokens in block.outputs(inputs).items()}
     ends = dict.fromkeys((*block.sources, *block.sinks), OPEN)
     job = Job(block, inputs, expected, ends)
-    (trace,) = drive(executable(), [job])
+    (trace,) = drive(built or executable(), [job])
     run = simulate(MODELS[block.top](block, inputs, ends), spans=True)
     return trace, run, same_cycles(trace, run) and same_outputs(job, trace)
 
@@ -78,6 +78,47 @@ def test_a_model_that_is_a_cycle_off_is_found_out(monkeypatch):
     row = cross_check("gelu_table", configurations=10, seed=1, built=executable())
     assert row.wrong_cycles == 10
     assert row.wrong_outputs == 0
+
+
+FAULTS = {
+    "systolic_os": ("row + 1 == rows", "row == rows"),
+    "gate_topk": ("score[e] > best", "score[e] >= best"),
+    "burst_loader": ("left + (request_pop[g] ? beats : 0)", "(request_pop[g] ? beats : left)"),
+}
+"""A row too many of every tile; the last of equal scores; beats forgotten that are due when a port
+is granted again."""
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    """The driver of blocks with one fault each."""
+    folder = tmp_path_factory.mktemp("faulty")
+    for path in VERILOG.iterdir():
+        text = path.read_text()
+        for right, wrong in FAULTS.values():
+            text = text.replace(right, wrong)
+        (folder / path.name).write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOESAIC_CACHE", str(folder))
+        return executable(tops=tuple(FAULTS), verilog=folder)
+
+
+@needs_simulator
+@pytest.mark.slow
+@pytest.mark.parametrize("top", FAULTS)
+def test_a_fault_in_the_verilog_is_found_out(top, faulty):
+    row = cross_check(top, configurations=100, seed=5, built=faulty)
+    assert row.wrong_cycles or row.wrong_outputs
+
+
+@needs_simulator
+@pytest.mark.slow
+def test_a_token_after_the_last_one_is_found_out(faulty):
+    block = SystolicOs(rows=3, columns=3, inner=4, tiles=1, depths=SIDES)
+    trace, _, agree = unstalled(block, faulty)
+    assert not agree
+    assert len(trace.moved["c"]) == 4
+    assert unstalled(block)[2]
 
 
 @needs_simulator
@@ -127,6 +168,30 @@ def test_scores_that_cannot_hold_a_row_get_stuck_in_both():
     assert "scores (full, 11 of 11)" in str(run.deadlock)
 
 
+@needs_verilator
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("CXX", "nocc", "nocc: cannot compile .*no such program was found.* install the package"),
+        ("CXX", "false", "false: cannot compile .* set CXX to a compiler"),
+        ("CXX", "'", "CXX: is no command"),
+        ("MOESAIC_CACHE", "/dev/null", "the cache folder cannot be made"),
+    ],
+)
+def test_what_a_build_needs_is_tried_before_any_block(name, value, says, monkeypatch, capsys):
+    monkeypatch.setenv(name, value)
+    assert main(["fpga", "rtl"]) == 2
+    told = capsys.readouterr().err
+    assert re.search(says, told)
+    assert not any(top in told for top in BLOCKS)
+
+
+def test_an_executable_that_is_none_is_one_sentence(tmp_path):
+    block = SystolicOs(rows=1, columns=1, inner=1, tiles=1, depths=SIDES)
+    with pytest.raises(BadInput, match=r"cannot be run .* set MOESAIC_CACHE"):
+        unstalled(block, tmp_path / "none")
+
+
 def test_without_a_simulator_the_packages_are_named(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -170,6 +235,7 @@ def test_every_block_asked_for_gets_its_share_of_the_configurations(capsys):
         (["--block", "gelu"], "did you mean gelu_table"),
         (["--block", "gelu_table,gelu_table"], "names a block twice"),
         (["--simulator", "icarus"], "known: cxxrtl, verilator"),
+        (["--configurations", "100001"], "Invalid value for '--configurations'"),
     ],
 )
 def test_a_question_that_makes_no_sense_is_one_sentence(words, why, capsys):

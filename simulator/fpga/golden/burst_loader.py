@@ -16,7 +16,9 @@ BURST = 16
 
 
 class BurstLoader(Block, frozen=True, kw_only=True):
-    """tile: beats. uses: of each tile. A beat takes the bus for `num` / `den` cycles; fetches, reads, writes: bursts of each port. All three request FIFOs are `request` deep."""
+    """tile: beats. uses: of each tile. A beat takes the bus for `num` / `den` cycles, a burst at
+    least one; fetches, reads, writes: bursts of each port. All three request FIFOs are `request`
+    deep."""
 
     top: ClassVar[str] = "burst_loader"
     sources: ClassVar[tuple[str, ...]] = ("fetch", "read", "write", "written")
