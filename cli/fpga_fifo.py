@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from ..base import BadInput
+from ..base.files import check_writable
 from . import fpga_question as f
 from . import show
 
@@ -35,7 +37,8 @@ def fifo(
 
     The first of them is proven: every cheaper choice is refuted by simulations that are counted.
     The second is too where no ports take turns at a memory. Requests to memories and the tokens
-    that end their bursts, one bit each, stay as deep as they are.
+    that end their bursts, one bit each, stay as deep as they are. Without --tokens: the larger of
+    the counts that the sources name. Ctrl-C during the second question shows the best so far.
 
     Example: moesaic fpga fifo ubimoe --tokens 197
     """
@@ -44,6 +47,10 @@ def fifo(
     from ..simulator.fpga.run import simulate
 
     asked = f.asked(design, model, on, tokens, clock)
+    if tokens and len(asked.tokens) > 1:
+        raise BadInput("must be one number here", key="--tokens", value=tokens)
+    if out is not None:
+        check_writable(out)
     each = asked.tokens[-1]
     words: Any = (asked.design, asked.model, each, asked.board)
     graph = accelerator(*words, clock_hz=asked.clock_hz, layers=layers)
@@ -53,6 +60,8 @@ def fifo(
         show.say(f"as it is: {run.deadlock}")
     show.say("which depths end at all?")
     safe = smallest_depths(graph, None, names, safe=True, most_runs=most_runs)
+    if safe.interrupted:
+        raise KeyboardInterrupt
     limit = run.cycles if cycles is None and run.deadlock is None else cycles
     show.say("which depths are in time?")
     fast = smallest_depths(graph, limit, names, most_runs=most_runs)
@@ -62,8 +71,10 @@ def fifo(
         show.save_json(out, data)
     if json:
         show.json(data)
-        return
-    _print(f"{asked.title}, {each} tokens, {layers} layers", graph, run, safe, fast)
+    else:
+        _print(f"{asked.title}, {each} tokens, {layers} layers", graph, run, safe, fast)
+    if fast.interrupted:
+        raise KeyboardInterrupt
 
 
 def data_fifos(graph: Graph) -> list[str]:

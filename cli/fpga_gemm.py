@@ -60,6 +60,6 @@ def gemm(
 
 def _sizes(text: str, count: int, key: str) -> list[int]:
     """Numbers of at most seven digits with an x between them."""
-    if not re.fullmatch("x".join([r"\d{1,7}"] * count), text):
+    if not re.fullmatch("x".join(["[0-9]{1,7}"] * count), text):
         raise BadInput(f"must be {count} numbers with an x between them", key=key, value=text)
     return [int(part) for part in text.split("x")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..base import BadInput
+from ..base.files import check_writable
 from . import fpga_question as f
 from . import show
 
@@ -45,7 +46,8 @@ def simulate(
     """One image (or two at once) through a design, cycle by cycle: processes, FIFOs, memory bursts.
 
     The closed-form bracket and the board's own latency stand beside it. Without --tokens: both
-    counts that the sources of a published design name, or the image size of the model.
+    counts that the sources of a published design name, or the image size of the model. A deadlock
+    is an answer (exit code 0), told by its cycle of waits.
 
     Example: moesaic fpga simulate ubimoe --on zcu102 --model m3vit-tiny
     """
@@ -56,6 +58,11 @@ def simulate(
         raise BadInput("is of one image size: name one with --tokens", key="--trace")
     if one_expert and counts is not None:
         raise BadInput("are two routings: choose one", key="--one-expert and --counts")
+    if counts is None and (part is not None or image):
+        raise BadInput("go with --counts", key="--part and --image")
+    for path in (trace, out):
+        if path is not None:
+            check_writable(path)
     found, brackets = [], []
     for each in asked.tokens:
         show.say(f"simulating {images} x {each} tokens")
@@ -122,10 +129,10 @@ def _plain(asked: f.Asked, found: list[Simulated], brackets: list[Bracket]) -> d
                 "images": one.images,
                 "clock_hz": one.clock_hz,
                 "cycles": one.run.cycles,
-                "seconds": one.seconds,
-                "images_per_s": one.images_per_s,
-                "deadlock": None if one.run.deadlock is None else str(one.run.deadlock),
-                "kernels_s": one.kernels,
+                "seconds": one.seconds if one.ended else None,
+                "images_per_s": one.images_per_s if one.ended else None,
+                "deadlock": None if one.ended else str(one.run.deadlock),
+                "kernels_s": one.kernels if one.ended else None,
                 "full_overlap_s": bracket.full_overlap_s,
                 "no_overlap_s": bracket.no_overlap_s,
                 "processes": {name: _process(one.run, name) for name in one.run.processes},
@@ -151,10 +158,10 @@ def _reason(reason: Any) -> str:
 def _print(asked: f.Asked, found: list[Simulated], brackets: list[Bracket]) -> None:
     """Tables of what came to its end; of what did not, why."""
     for one in found:
-        if one.run.deadlock is not None:
+        if not one.ended:
             print(f"{asked.name}, {one.tokens} tokens: {one.run.deadlock}")
     pairs = zip(found, brackets, strict=True)
-    ended = [(one, bracket) for one, bracket in pairs if one.run.deadlock is None]
+    ended = [(one, bracket) for one, bracket in pairs if one.ended]
     if ended:
         _print_times(asked, *zip(*ended, strict=True))
     for one, _ in ended:
@@ -169,12 +176,14 @@ def _print_times(
     rows = [[name, *(_ms(one.kernels.get(name, 0.0)) for one in found)] for name in names]
     several = "" if found[0].images == 1 else f", {found[0].images} images at once"
     rows.append([f"simulated{several}", *(_ms(one.seconds) for one in found)])
-    rows.append(["bound, full overlap", *(_ms(bracket.full_overlap_s) for bracket in brackets)])
+    rows.append(
+        ["closed form, full overlap", *(_ms(bracket.full_overlap_s) for bracket in brackets)]
+    )
     rows.append(["closed form, no overlap", *(_ms(bracket.no_overlap_s) for bracket in brackets)])
     published = asked.published(found[0].clock_hz)
     note = "A kernel's time: from when it begins to read until the next one does (simulated)."
     if found[0].images > 1:
-        note += " Kernels of both images are mixed; the bounds are of one image."
+        note += " Kernels of both images are mixed; the closed forms are of one image."
     if published is not None:
         rows.append(["board (measured-published)", *[_ms(published.latency_s)] * len(found)])
         note += f" Board: {published.source}; its token count is unsettled."

@@ -9,6 +9,9 @@ from ...base.spec import build, load_toml
 from ...hardware import Fpga
 from .closed_forms import attention_dsp, linear_dsp
 
+MOST = 2**24
+"""Of any size in a design: far beyond what a board holds, and small enough to be counted."""
+
 
 class Design(Spec, frozen=True, kw_only=True):
     """A streaming attention kernel and one linear kernel that all matrices share.
@@ -53,6 +56,11 @@ class Design(Spec, frozen=True, kw_only=True):
         super().__post_init__()
         if self.port_bits < max(self.feature_bits, self.weight_bits):
             raise ValueError(f"`port_bits` {self.port_bits} is narrower than one number")
+        for name in self.__struct_fields__:
+            if isinstance(value := getattr(self, name), int) and value > MOST:
+                raise ValueError(f"`{name}` must be at most {MOST}, got {value}")
+        if self.memory_latency_s > 1:
+            raise ValueError(f"`memory_latency_s` must be at most 1, got {self.memory_latency_s}")
 
     @property
     def lanes(self) -> int:

@@ -13,6 +13,7 @@ from .designs import Design
 from .terms import Kernels, terms_of
 
 MOST_TOKENS = 2**20
+LEAST_HZ, MOST_HZ = 1e3, 1e11
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -83,8 +84,8 @@ def checked(
 ) -> Asked:
     """Raises BadInput for what `estimate` does not answer."""
     clock_hz = device.clock_hz if clock_hz is None else clock_hz
-    if clock_hz is None or not 0 < clock_hz < np.inf:
-        raise BadInput("needs a clock above zero", key="clock", value=clock_hz)
+    if clock_hz is None or not LEAST_HZ <= clock_hz <= MOST_HZ:
+        raise BadInput("needs a clock from 1 kHz to 100 GHz", key="clock", value=clock_hz)
     check_image(model, tokens)
     design.check(device)
     return Asked(clock_hz, _queues(model, tokens, queues))

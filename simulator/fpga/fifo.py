@@ -17,10 +17,12 @@ from typing import TypeAlias
 import msgspec
 
 from ...base import BadInput
+from .flat import MOST_CYCLES
 from .graph import Graph
 from .trials import Clause, OutOfRuns, Trials, Vector, last_true
 
 MOST_RUNS, MOST_VECTORS = 20_000, 1_000_000
+INTERRUPTED = "it was interrupted"
 
 Solid: TypeAlias = "tuple[int, ...]"
 Cost: TypeAlias = "tuple[int, int]"
@@ -46,6 +48,10 @@ class Depths(msgspec.Struct, frozen=True, kw_only=True):
     proof: str
     runs: int
 
+    @property
+    def interrupted(self) -> bool:
+        return INTERRUPTED in self.proof
+
 
 def smallest_depths(
     graph: Graph,
@@ -65,6 +71,8 @@ def smallest_depths(
     chosen = names if fifos is None else set(fifos)
     if most_runs < 1:
         raise BadInput("must be at least 1", key="most_runs", value=most_runs)
+    if cycles is not None and not 0 < cycles <= MOST_CYCLES:
+        raise BadInput(f"must lie between 1 and {MOST_CYCLES}", key="cycles", value=cycles)
     if cycles is not None and safe:
         raise BadInput("asks that the graph ends at all, and within cycles: choose one", key="safe")
     free = graph.with_depths(dict.fromkeys(chosen))
@@ -131,7 +139,7 @@ class _Search:
         except OutOfRuns:
             self.why = f"the limit of {self.trials.most_runs} runs was reached"
         except KeyboardInterrupt:
-            self.why = "it was interrupted"
+            self.why = INTERRUPTED
 
     def bound_alone(self, say: Callable[[str], None]) -> None:
         """The least depth of each FIFO when all others are without bound."""
@@ -225,7 +233,8 @@ class _Search:
         return bits, tokens
 
     def depths(self, limit: int | None) -> Depths:
-        self.trials.most_runs = self.trials.runs + 1
+        runs = self.trials.runs
+        self.trials.most_runs = runs + 1  # one more, to tell the cycles
         cycles = self.trials.say(self.best).cycles
         proven = self.shared is None and not self.why
         names = [fifo.name for fifo in self.trials.sized]
@@ -239,16 +248,19 @@ class _Search:
             refuted=tuple(self.trials.named(vector) for vector in self.refuted),
             proven=proven,
             proof=self.proof(proven),
-            runs=self.trials.runs,
+            runs=runs,
         )
 
     def proof(self, proven: bool) -> str:
         if proven:
             count = len(self.refuted)
             return f"proven: no cheaper vector is deeper somewhere than each of {count} that fail"
+        why = [self.why] if self.why else []
         if self.shared is not None:
-            return f"not proven: with ports in turn at {self.shared} a deeper FIFO may be slower"
-        return f"not proven: {self.why}; at least {self.bound[0]} bits"
+            why.append(f"with ports in turn at {self.shared} a deeper FIFO may be slower")
+        else:
+            why.append(f"at least {self.bound[0]} bits")
+        return f"not proven: {'; '.join(why)}"
 
 
 def faults(graph: Graph, found: Depths) -> list[str]:

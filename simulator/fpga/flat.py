@@ -14,7 +14,7 @@ from .graph import Ends, Graph, Loop, Memory, Process, Program, Step, ends, step
 from .stalls import Reason, reason
 
 STEP, LOOP, AGAIN, MARK = range(4)
-MOST_STEPS, MOST_CYCLES, MOST_MARKS, MOST_NESTED = 2**34, 2**60, 2**22, 64
+MOST_STEPS, MOST_CYCLES, MOST_MARKS = 2**34, 2**60, 2**22
 
 Table = NDArray[np.int64]
 
@@ -52,10 +52,8 @@ class _Tables:
         self.owner: list[int] = []
         self.known: dict[int, int] = {}
 
-    def program(self, owner: int, program: Program, nested: int = 0) -> int:
+    def program(self, owner: int, program: Program) -> int:
         """Adds a program; returns how many steps it has."""
-        if nested > MOST_NESTED:
-            raise BadInput(f"nests loops over {MOST_NESTED} deep")
         steps = 0
         for part in program:
             if isinstance(part, Step):
@@ -63,18 +61,18 @@ class _Tables:
                     self.ops.append((STEP, self.kind(owner, part), part.times))
                 steps += part.times
             elif isinstance(part, Loop):
-                steps += self.loop(owner, part, nested)
+                steps += self.loop(owner, part)
             elif self.marks:
                 label = self.labels.setdefault(part.label, len(self.labels))
                 self.ops.append((MARK, label, 1))
         return steps
 
-    def loop(self, owner: int, loop: Loop, nested: int) -> int:
+    def loop(self, owner: int, loop: Loop) -> int:
         if not loop.times:
             return 0
         start = len(self.ops)
         self.ops.append((LOOP, 0, loop.times))
-        steps = self.program(owner, loop.body, nested + 1)
+        steps = self.program(owner, loop.body)
         if steps:
             self.ops.append((AGAIN, start, 1))
         else:  # its marks are as good as one round of them

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import TypeAlias
 
 import msgspec
@@ -24,6 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput, Count, Natural, Spec
+
+MOST, MOST_NESTED = 2**40, 64
+"""Of any figure, and of loops in loops."""
 
 
 class Fifo(Spec, frozen=True, kw_only=True):
@@ -137,6 +141,13 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
 Moved: TypeAlias = "Counter[str]"
 
 
+def beat_rate(cycles: float) -> tuple[int, int]:
+    """cycles_per_beat of a port that takes so many cycles of the bus a beat, to a thousandth; a bus
+    without limits takes a thousandth."""
+    share = max(Fraction(cycles).limit_denominator(1000), Fraction(1, 1000))
+    return share.numerator, share.denominator
+
+
 def moved(process: Process) -> tuple[Moved, Moved]:
     """Tokens that a process reads from and writes to each FIFO, over its whole program."""
     reads: Moved = Counter()
@@ -214,54 +225,79 @@ def check(graph: Graph) -> None:
     lets through, and figures out of range."""
     for process in graph.processes:
         _check_loops(process.name, process.program)
-    for kind, names in (
-        ("FIFO", [fifo.name for fifo in graph.fifos]),
-        ("process", [p.name for p in graph.processes] + [m.name for m in graph.memories]),
-    ):
-        for name, times in Counter(names).items():
-            if times > 1:
-                raise BadInput(
-                    f"names {times} parts of the graph: every {kind} needs its own name", key=name
-                )
+    _check_names("FIFO", [fifo.name for fifo in graph.fifos])
+    ports = [f"{memory.name}.{port.name}" for memory in graph.memories for port in memory.ports]
+    parts = [process.name for process in graph.processes]
+    parts += [memory.name for memory in graph.memories]
+    _check_names("process, memory and port", [*parts, *ports])
+    for fifo in graph.fifos:
+        _check_range(fifo.name, "depth", fifo.depth or 0)
     ends(graph)
-    depth = {fifo.name: fifo.depth for fifo in graph.fifos}
-
-    def fits(who: str, fifo: str, tokens: int) -> None:
-        limit = depth[fifo]
-        if limit is not None and tokens > limit:
-            raise BadInput(
-                f"moves {tokens} tokens at once through a FIFO of depth {limit}: it needs {tokens}",
-                key=f"{who}, {fifo}",
-            )
-
+    depths = {fifo.name: fifo.depth for fifo in graph.fifos}
     for process in graph.processes:
-        if process.latency < 0:
-            raise BadInput("must have a latency of 0 or more", key=process.name)
-        if process.open is not None and not process.open.any():
-            raise BadInput("is never open", key=process.name)
-        for step, _ in steps_of(process.program):
-            for ports in (step.reads, step.writes, step.peeks, step.reserves):
-                for name, tokens in ports.items():
-                    fits(process.name, name, tokens)
+        _check_process(process, depths)
     for memory in graph.memories:
-        top, bottom = memory.cycles_per_beat
-        if top < 1 or bottom < 1 or memory.latency < 0:
+        _check_memory(memory, depths)
+
+
+Limits: TypeAlias = "Mapping[str, int | None]"
+
+
+def _check_names(kind: str, names: list[str]) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
             raise BadInput(
-                "needs cycles_per_beat above 0 and a latency of 0 or more", key=memory.name
+                f"names {times} parts of the graph: every {kind} needs its own name", key=name
             )
-        for port in memory.ports:
-            who = f"{memory.name}.{port.name}"
-            if len({port.request, port.data, port.done}) < 3:
-                raise BadInput("needs a FIFO each for request, data and done", key=who)
-            for beats, times in port.bursts:
-                if beats < 1 or times < 0:
-                    raise BadInput("has a burst without beats, or fewer than no bursts", key=who)
-                fits(who, port.data, beats)
 
 
-def _check_loops(who: str, program: Program) -> None:
+def _check_range(who: str, what: str, value: int) -> None:
+    if not 0 <= value <= MOST:
+        raise BadInput(f"must have a {what} from 0 to {MOST}", key=who, value=value)
+
+
+def _check_fits(who: str, fifo: str, tokens: int, depths: Limits) -> None:
+    _check_range(f"{who}, {fifo}", "number of tokens", tokens)
+    limit = depths[fifo]
+    if limit is not None and tokens > limit:
+        raise BadInput(
+            f"moves {tokens} tokens at once through a FIFO of depth {limit}: it needs {tokens}",
+            key=f"{who}, {fifo}",
+        )
+
+
+def _check_process(process: Process, depths: Limits) -> None:
+    _check_range(process.name, "latency", process.latency)
+    if process.open is not None and not process.open.any():
+        raise BadInput("is never open", key=process.name)
+    # The same step comes again and again: each is looked at once.
+    for step in {id(step): step for step, times in steps_of(process.program) if times}.values():
+        _check_range(process.name, "interval", step.interval)
+        for ports in (step.reads, step.writes, step.peeks, step.reserves):
+            for name, tokens in ports.items():
+                _check_fits(process.name, name, tokens, depths)
+
+
+def _check_memory(memory: Memory, depths: Limits) -> None:
+    _check_range(memory.name, "latency", memory.latency)
+    if not all(1 <= value <= MOST for value in memory.cycles_per_beat):
+        raise BadInput(f"needs cycles_per_beat of whole numbers from 1 to {MOST}", key=memory.name)
+    for port in memory.ports:
+        who = f"{memory.name}.{port.name}"
+        if len({port.request, port.data, port.done}) < 3:
+            raise BadInput("needs a FIFO each for request, data and done", key=who)
+        for beats, times in port.bursts:
+            if beats < 1 or times < 0:
+                raise BadInput("has a burst without beats, or fewer than no bursts", key=who)
+            if times:
+                _check_fits(who, port.data, beats, depths)
+
+
+def _check_loops(who: str, program: Program, nested: int = 1) -> None:
+    if nested > MOST_NESTED:
+        raise BadInput(f"nests loops over {MOST_NESTED} deep", key=who)
     for part in program:
         if isinstance(part, Loop):
             if part.times < 0:
                 raise BadInput("loops a number of times below 0", key=who, value=part.times)
-            _check_loops(who, part.body)
+            _check_loops(who, part.body, nested + 1)

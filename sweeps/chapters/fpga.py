@@ -80,6 +80,9 @@ def designs(chapter: Designs, seed: int) -> Section:
 
 
 def _ask(chapter: Designs) -> list[Answer]:
+    for name, values in (("designs", chapter.designs), ("tokens", chapter.tokens)):
+        if not values or len(set(values)) < len(values):
+            raise BadInput("must name at least one, and none twice", key=name, value=list(values))
     board = load_device(Path(chapter.on) if chapter.on.endswith(".toml") else chapter.on)
     if not isinstance(board, Fpga):
         raise BadInput("is no FPGA", key=chapter.on)

@@ -33,6 +33,8 @@ def test_depths_in_time_never_cost_more_than_the_designs_own(capsys):
     ("words", "why"),
     [
         (["--fifos", "sores"], "sores"),
+        (["--tokens", "9,10"], "must be one number"),
+        (["--cycles", "9" * 30, "--fifos", "scores"], "must lie between 1 and"),
         (["--layers", "13"], "between 1 and 12"),
         (["--runs", "0"], "must be at least 1"),
         (["--cycles", "10", "--fifos", "scores"], "with FIFOs without bound"),

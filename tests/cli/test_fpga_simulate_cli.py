@@ -21,7 +21,7 @@ def test_an_image_is_shown_kernel_by_kernel_and_as_a_timeline(capsys, tmp_path):
     words = ["--tokens", "9", "--trace", str(trace), "--out", str(out)]
     code, shown, _ = said(capsys, *ASK, *words)
     assert code == 0
-    for name in ("experts", "attention", "simulated", "bound, full overlap", "memory bus"):
+    for name in ("experts", "attention", "simulated", "closed form, full overlap", "memory bus"):
         assert name in shown
     (one,) = json.loads(out.read_text())["simulations"]
     assert sum(one["kernels_s"].values()) == pytest.approx(one["seconds"])
@@ -57,6 +57,10 @@ def test_recorded_routing_decides_the_queues(capsys):
         (["--images", "3", "--tokens", "9"], "must be 1 or 2"),
         (["--one-expert", "--counts", ROUTING], "choose one"),
         (["--tokens", "9", "--counts", ROUTING, "--image", "256"], "must lie below"),
+        (["--tokens", "9", "--image", "3"], "go with --counts"),
+        (["--tokens", "9", "--out", "."], "is a folder"),
+        (["--tokens", "1048576"], "is not simulated"),
+        (["--clock", "1e308 Hz"], "1 kHz to 100 GHz"),
         (["--tokens", "1"], "must lie between 2"),
         (["--clock", "3 GB"], "--clock"),
         (["--on", "duplex"], "is no FPGA"),
@@ -75,6 +79,8 @@ def test_what_is_not_simulated_is_told_in_a_sentence(capsys, words, why):
         ('design = "ubimoe"\ntinn = 4', "tinn"),
         ('design = "ubimoe"\ntin = 0', "tin"),
         ('design = "ubimoe"\nlinear_units = 40', "too many"),
+        ('design = "ubimoe"\npatch_inputs = 999999999999', "patch_inputs"),
+        ('design = "ubimoe"\nmemory_latency_s = 1e308', "memory_latency_s"),
     ],
 )
 def test_a_design_that_is_none_is_told_with_its_file(capsys, tmp_path, text, why):

@@ -88,7 +88,7 @@ def test_edge_moe_stands_still_where_one_expert_has_all_tokens():
 
 
 @pytest.mark.parametrize("design", [UbiMoe(), EdgeMoe()], ids=["ubimoe", "edge-moe"])
-def test_no_image_is_faster_than_full_overlap_of_its_kernels(design):
+def test_no_published_design_is_faster_than_full_overlap_of_its_kernels(design):
     for tokens in (129, 197):
         found = simulate_images(design, TINY, tokens, ZCU102)
         assert found.run.deadlock is None
@@ -107,11 +107,15 @@ def test_two_images_at_once_take_less_than_twice_the_time_of_one():
 
 
 def test_a_memory_twice_as_fast_makes_no_image_slower():
-    fast = msgspec.structs.replace(
-        ZCU102, memory=msgspec.structs.replace(ZCU102.memory, bandwidth_bytes_per_s=38.4e9)
-    )
-    slow, quick = (simulate_images(UbiMoe(), TINY, 65, board) for board in (ZCU102, fast))
-    assert quick.run.cycles <= slow.run.cycles
+    """Even one that gives a beat in a thousandth of a cycle."""
+
+    def cycles(bandwidth):
+        memory = msgspec.structs.replace(ZCU102.memory, bandwidth_bytes_per_s=bandwidth)
+        fast = msgspec.structs.replace(ZCU102, memory=memory)
+        return simulate(accelerator(UbiMoe(), TINY, 33, fast, layers=2)).cycles
+
+    taken = [cycles(bandwidth) for bandwidth in (9.6e9, 19.2e9, 38.4e9, 1e12, 1.9e13, 2e13, 1e15)]
+    assert taken == sorted(taken, reverse=True)
 
 
 def test_scores_that_find_no_room_stand_still():

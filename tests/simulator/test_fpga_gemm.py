@@ -50,6 +50,8 @@ def test_a_faster_memory_never_slows_an_array():
         ("4x4x4", {"dataflow": "rs"}, "must be of os, ws, is"),
         ("4x4x4", {"prefetch": True}, "go with the dataflow ws"),
         ("4x4x4", {"array": "16"}, "must be 2 numbers"),
+        ("9999999x9999999x9999999", {}, "are not run"),
+        ("4x4x4", {"dataflow": "ws", "bytes_per_cycle": 1e-310}, "must lie between 0.001"),
     ],
 )
 def test_what_no_array_is_told_plainly(shape, words, said):

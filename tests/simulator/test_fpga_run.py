@@ -359,7 +359,7 @@ def test_what_is_too_large_is_refused_in_one_sentence():
     graph = row(loop, (Step(reads={"f0": 1}),))
     with pytest.raises(BadInput, match="is not run: at most"):
         simulate(graph)
-    wait = Step(writes={"f0": 1}, interval=2**61)
+    wait = Step(writes={"f0": 1}, interval=2**40, times=2**30)
     with pytest.raises(BadInput, match="may take"):
         simulate(row((wait,), (Step(reads={"f0": 1}),)))
     marks = (Loop(2**23, (Mark("a"), Step(writes={"f0": 1}))),)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 from numpy.typing import ArrayLike
 
@@ -11,8 +10,9 @@ from ....base import BadInput
 from ....hardware import Fpga
 from ....workload import Gqa, MoEModel
 from ..designs import Design
-from ..estimate import checked
-from ..graph import Graph
+from ..estimate import Bracket, checked, estimate
+from ..flat import MOST_STEPS
+from ..graph import Graph, beat_rate
 from ..run import simulate
 from .chip import Chip
 from .image import one, two
@@ -44,6 +44,7 @@ def accelerator(
     if images not in SCHEDULES:
         raise BadInput("must be 1 or 2", key="images", value=images)
     asked = checked(design, model, tokens, device, clock_hz, queues)
+    _check_size(estimate(design, model, tokens, device, clock_hz, queues))
     chip = _chip(design, model, tokens, _bus(design, device, asked.clock_hz))
     if layers is not None and not 1 <= layers <= len(model.layers):
         raise BadInput(f"must lie between 1 and {len(model.layers)}", key="layers", value=layers)
@@ -71,6 +72,19 @@ def simulate_images(
     return Simulated(tokens=tokens, images=images, clock_hz=clock_hz, run=run)
 
 
+def _check_size(bracket: Bracket) -> None:
+    """Raises BadInput, before anything is built, for an image whose kernels one after the other
+    take more cycles than a simulation may have steps."""
+    cycles = sum(term.cycles for term in bracket.terms)
+    if cycles > MOST_STEPS:
+        raise BadInput(
+            f"takes some {cycles:.3g} cycles, over {MOST_STEPS}: it is not simulated; "
+            "`moesaic fpga estimate` answers",
+            key="image",
+            value=f"{bracket.tokens} tokens",
+        )
+
+
 def _chip(design: Design, model: MoEModel, tokens: int, bus: Bus) -> Chip:
     mixer = model.layers[0].mixers[0]
     assert isinstance(mixer, Gqa)
@@ -91,9 +105,8 @@ def _chip(design: Design, model: MoEModel, tokens: int, bus: Bus) -> Chip:
 def _bus(design: Design, device: Fpga, clock_hz: float) -> Bus:
     """The board's memory as a port of the design sees it, in its clock."""
     beat = design.port_bits / 8 * clock_hz / device.memory.bandwidth_bytes_per_s
-    share = Fraction(beat).limit_denominator(1000)
     return Bus(
-        cycles_per_beat=(max(1, share.numerator), share.denominator),
+        cycles_per_beat=beat_rate(beat),
         latency=math.ceil(design.memory_latency_s * clock_hz),
         burst=design.burst_beats,
         bursts_ahead=design.bursts_ahead,

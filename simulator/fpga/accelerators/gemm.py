@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from fractions import Fraction
 from typing import Literal
 
 import msgspec
@@ -12,9 +11,11 @@ from ....base import Count, Positive, Spec
 from ..blocks.linear import loader_program
 from ..blocks.systolic import os_program, ws_program
 from ..closed_forms import tiles
-from ..graph import Fifo, Graph, Loop, Memory, Moved, Port, Process, Program, Step, moved
+from ..flat import MOST_STEPS
+from ..graph import Fifo, Graph, Loop, Memory, Moved, Port, Process, Program, Step, beat_rate, moved
 from ..run import simulate
 
+MOST_LISTED = 2**22
 Dataflow = Literal["os", "ws", "is"]
 
 
@@ -40,6 +41,15 @@ class Gemm(Spec, frozen=True, kw_only=True):
         super().__post_init__()
         if self.dataflow != "ws" and (self.prefetch or self.bytes_per_cycle):
             raise ValueError("`prefetch` and `bytes_per_cycle` go with the dataflow ws")
+        if self.bytes_per_cycle is not None and not 1e-3 <= self.bytes_per_cycle <= 1e9:
+            raise ValueError("`bytes_per_cycle` must lie between 0.001 and 10^9")
+        # A tile's steps are listed one by one, and all tiles are run.
+        longest = 2 * self.rows + self.columns + max(self.m, self.n, self.k)
+        if longest > MOST_LISTED or self.tiles * longest > MOST_STEPS:
+            raise ValueError(
+                f"{self.tiles} tiles of up to {longest} cycles are not run: at most {MOST_LISTED} "
+                f"a tile and {MOST_STEPS} in all"
+            )
 
     @property
     def tiles(self) -> int:
@@ -119,8 +129,7 @@ def _array(gemm: Gemm) -> Program:
 
 def _memory(gemm: Gemm, bytes_per_cycle: float) -> Memory:
     """Gives a tile of weights a burst, a row a beat."""
-    beat = Fraction(gemm.columns / bytes_per_cycle).limit_denominator(1000)
     port = Port(name="w", request="w.ask", data="w", bursts=((gemm.rows, gemm.tiles),))
     return Memory(
-        name="memory", ports=(port,), cycles_per_beat=(max(1, beat.numerator), beat.denominator)
+        name="memory", ports=(port,), cycles_per_beat=beat_rate(gemm.columns / bytes_per_cycle)
     )

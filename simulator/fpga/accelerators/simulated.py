@@ -24,6 +24,11 @@ class Simulated(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence = "simulated"
 
     @property
+    def ended(self) -> bool:
+        """Whether no deadlock kept it from its end."""
+        return self.run.deadlock is None
+
+    @property
     def seconds(self) -> float:
         return self.run.cycles / self.clock_hz
 

@@ -7,9 +7,8 @@ past its `queries` processing elements (PEs).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from itertools import groupby
+from collections.abc import Callable, Iterator
+from itertools import groupby, pairwise
 from typing import TypeAlias
 
 from ..golden import AttentionStream
@@ -20,20 +19,26 @@ Flags: TypeAlias = "tuple[bool, bool]"
 """Whether a PE starts a query in a step, and whether one meets its last key."""
 
 
-@cache
-def query_order(tokens: int, queries: int) -> tuple[tuple[tuple[Flags, int], ...], ...]:
+def query_order(tokens: int, queries: int) -> Iterator[tuple[tuple[Flags, int], ...]]:
     """The steps by rounds of `tokens` keys, each as runs of equal flags.
 
-    PE j takes its n-th query in step n * tokens + j and has met all keys tokens - 1 steps later.
+    PE j takes its n-th query in step n * tokens + j and has met all keys tokens - 1 steps later:
+    in a round all but the first queries + 1 steps and the last one are alike.
     """
     rounds, last = divmod(tokens - 1, queries)
-    starts = {n * tokens + j for n in range(rounds + 1) for j in range(queries)}
-    starts -= {rounds * tokens + j for j in range(last + 1, queries)}
-    steps = [(s in starts, s - tokens + 1 in starts) for s in range(tokens * (rounds + 1) + last)]
-    return tuple(
-        tuple((flags, len(list(run))) for flags, run in groupby(steps[at : at + tokens]))
-        for at in range(0, len(steps), tokens)
-    )
+    steps = tokens * (rounds + 1) + last
+
+    def starts(step: int) -> bool:
+        turn, place = divmod(step, tokens)
+        return step >= 0 and place < queries and turn * queries + place < tokens
+
+    for first in range(0, steps, tokens):
+        end = min(first + tokens, steps)
+        cuts = sorted({*range(first, min(first + queries + 1, end)), max(first, end - 1), end})
+        flags = [(starts(step), starts(step - tokens + 1)) for step in cuts[:-1]]
+        sizes = [b - a for a, b in pairwise(cuts)]
+        alike = groupby(zip(flags, sizes, strict=True), key=lambda run: run[0])
+        yield tuple((flag, sum(size for _, size in run)) for flag, run in alike)
 
 
 def per_key(tokens: int, queries: int, step: Callable[[bool, bool], Program]) -> Program:
