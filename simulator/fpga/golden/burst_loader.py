@@ -45,7 +45,8 @@ class BurstLoader(Block, frozen=True, kw_only=True):
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> BurstLoader:
-        tile, den = int(rng.integers(1, BURST + 1)), int(rng.integers(1, 5))
+        tile = int(rng.integers(1, BURST + 1))
+        num, den = rng.integers(1, 9, 2).tolist()
         enough = {"request": 1, "written": BURST, "fetched": tile, "tiles": 2}
         depths = shallow_or(rng, enough | {"read data": BURST, "done": 1, "out": 2})
         least = {"written": BURST, "fetched": tile, "read data": BURST}
@@ -53,7 +54,7 @@ class BurstLoader(Block, frozen=True, kw_only=True):
         return cls(
             tile=tile,
             uses=int(rng.integers(1, 5)),
-            num=int(rng.integers(1, 3 * den + 1)),
+            num=num,
             den=den,
             fetches=int(rng.integers(1, 20)),
             reads=int(rng.integers(1, 20)),
