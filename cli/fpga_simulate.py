@@ -185,7 +185,8 @@ def _print_times(
     if found[0].images > 1:
         note += " Kernels of both images are mixed; the closed forms are of one image."
     if published is not None:
-        rows.append(["board (measured-published)", *[_ms(published.latency_s)] * len(found)])
+        at = [_ms(published.latency_s) if one.tokens in published.tokens else "-" for one in found]
+        rows.append(["board (measured-published)", *at])
         note += f" Board: {published.source}; its token count is unsettled."
     columns = ["ms at", *(f"{one.tokens} tokens" for one in found)]
     show.table(asked.title, columns, rows, note=note)
