@@ -10,6 +10,8 @@ import typer
 from ..base import BadInput
 from . import question as q
 from . import show
+from .fpga_question import board_of
+from .fpga_search_files import Files
 from .fpga_search_shown import print_fronts
 
 if TYPE_CHECKING:
@@ -27,17 +29,17 @@ Tokens = Annotated[
 ]
 Formats = Annotated[str, typer.Option(help="Number formats by commas: w16a32, int16, int8.")]
 Counts = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--counts", help="Recorded routing: queues, padding and NL by its load."),
 ]
 Part = Annotated[str | None, typer.Option("--part", help="Which counts of a file with several.")]
 Evaluations = Annotated[
-    int, typer.Option(min=0, help="Of each heuristic, held against the exact front; 0: none.")
+    int, typer.Option(help="Of each heuristic, held against the exact front; 0: none.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the heuristics.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads; the result is the same.")]
-Out = Annotated[Path | None, typer.Option("--out", help="A folder for the fronts as JSON.")]
-Png = Annotated[Path | None, typer.Option("--png", help="Draw the fronts to this file.")]
+Out = Annotated[str | None, typer.Option("--out", help="A folder for the fronts as JSON.")]
+Png = Annotated[str | None, typer.Option("--png", help="Draw the fronts to this file.")]
 
 
 def search(
@@ -59,18 +61,22 @@ def search(
 
     Example: moesaic fpga search --on all --model m3vit-tiny --png fronts.png
     """
-    from ..sweeps.design.compare import compare
+    from ..sweeps.design.compare import check_evaluations, compare
     from ..sweeps.design.search import search as ask
 
+    if not model.strip():
+        raise BadInput("must not be empty: name a vision model", key="--model")
+    files = Files.of(counts, part, out, png)
+    if evaluations:
+        check_evaluations(evaluations)
     boards, found = _boards(on), q.model_of(model, None)
-    _check_files(counts, part, out, png)
     count = tokens or found.image_tokens
     if count is None:
         raise BadInput(f"must be given: {found.name} states no image size", key="--tokens")
-    queues = None if counts is None else _queues(counts, part, found, count)
+    queues = None if files.counts is None else _queues(files.counts, part, found, count)
     fronts = ask(boards, found, count, precision.split(","), queues=queues, workers=workers)
     scores = {f.name: compare(f, evaluations, seed) if evaluations else () for f in fronts}
-    choices = {} if counts is None else _choices(fronts)
+    choices = {} if files.counts is None else _choices(fronts)
     title = f"{found.name}, {count} tokens"
     data = {
         "model": found.name,
@@ -80,37 +86,20 @@ def search(
         "fronts": [_plain(front, scores[front.name]) for front in fronts],
         "lanes": choices,
     }
-    if png is not None:
-        _draw(png, fronts, scores, title)
-    if out is not None:
-        show.save_json(out / "fronts.json", data)
+    if files.png is not None:
+        _draw(files.png, fronts, scores, title)
+    if files.fronts is not None:
+        show.save_json(files.fronts, data)
     if as_json:
         show.json(data)
     else:
         print_fronts(title, fronts, scores, choices)
 
 
-def _check_files(counts: Path | None, part: str | None, out: Path | None, png: Path | None) -> None:
-    """Raises BadInput before anything is computed."""
-    if part is not None and counts is None:
-        raise BadInput("goes with --counts", key="--part", value=part)
-    if out is not None and out.exists() and not out.is_dir():
-        raise BadInput("is no folder", key="--out", value=str(out))
-    if png is not None and png.suffix != ".png":
-        raise BadInput("must end in .png", key="--png", value=str(png))
-
-
 def _boards(on: str) -> list[Fpga]:
-    from ..hardware import Fpga
-    from ..hardware.load import device, names
+    from ..hardware.load import names
 
-    boards = []
-    for name in names("fpga") if on == "all" else on.split(","):
-        found = device(Path(name) if name.endswith(".toml") else name)
-        if not isinstance(found, Fpga):
-            raise BadInput("is no FPGA; `moesaic hardware list --kind fpga`", key=name)
-        boards.append(found)
-    return boards
+    return [board_of(name) for name in (names("fpga") if on == "all" else on.split(","))]
 
 
 def _queues(path: Path, part: str | None, model: MoEModel, tokens: int) -> Any:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base import BadInput
 from ...workload import Experts, Gqa, MoEModel
 from .closed_forms import (
     Number,
@@ -22,8 +23,8 @@ from .closed_forms import (
     tiles,
     weight_cycles,
 )
-from .designs import UbiMoe
-from .precision import Precision
+from .designs import Design, UbiMoe
+from .precision import Precision, precision_of
 
 Shapes = tuple[tuple[int, int], ...]
 """Inputs and outputs of matrices that run one after the other."""
@@ -110,6 +111,34 @@ def design_of(points: Points) -> UbiMoe:
         dsp_per_feature=form.dsp_per_feature,
         dsp_per_weight=form.dsp_per_weight,
         patch_inputs=PATCH_INPUTS,
+    )
+
+
+def points_of(design: Design, clock_hz: float) -> Points:
+    """The point of a design, with one attention kernel: `design_of` backwards. Raises BadInput for
+    a design that differs in what all points have in common."""
+    common = UbiMoe()
+    for name in ("patch_inputs", "weight_buffers", "score_rows"):
+        if getattr(design, name) != getattr(common, name):
+            wanted = getattr(common, name)
+            what = f"is {'left out' if wanted is None else wanted} where resources are asked for"
+            raise BadInput(what, key=name, value=getattr(design, name))
+    form = precision_of(
+        feature_bits=design.feature_bits,
+        weight_bits=design.weight_bits,
+        dsp_per_feature=design.dsp_per_feature,
+        dsp_per_weight=design.dsp_per_weight,
+    )
+    form.check_port(design.port_bits)
+    return Points(
+        precision=form,
+        clock_hz=clock_hz,
+        lanes=design.lanes,
+        queries=design.queries,
+        copies=1,
+        tin=design.tin,
+        tout=design.tout,
+        units=design.linear_units,
     )
 
 

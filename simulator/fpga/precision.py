@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
-from ...base import Count, Spec, unknown
+from ...base import BadInput, Count, Spec, unknown
 
 Mark = Literal["published", "derived", "assumed"]
 """Where a figure of the resource model is from; `assumed` is from memory and unverified."""
@@ -23,6 +24,17 @@ class Precision(Spec, frozen=True, kw_only=True):
     per_dsp: Count = 1
     mark: Mark
     source: str
+
+    def check_port(self, bits: int) -> None:
+        """Raises BadInput for a port that no whole features or weights fill."""
+        number = math.lcm(self.feature_bits, self.weight_bits)
+        if bits % number:
+            raise BadInput(
+                f"must be a multiple of the {number} bits that features and weights of {self.name} "
+                "fill",
+                key="port_bits",
+                value=bits,
+            )
 
 
 PRECISIONS: dict[str, Precision] = {
@@ -64,3 +76,13 @@ def precision(name: str) -> Precision:
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     return PRECISIONS[name]
+
+
+def precision_of(**told: int) -> Precision:
+    """The format of a design that tells bits and DSP a product: the known one, or its own, whose
+    DSP makes one product."""
+    for each in PRECISIONS.values():
+        if all(getattr(each, name) == number for name, number in told.items()):
+            return each
+    name = f"w{told['weight_bits']}a{told['feature_bits']}"
+    return Precision(name=name, mark="assumed", source="as the design says", **told)

@@ -15,10 +15,26 @@ from ...workload import Experts, Gqa, MoEModel
 from .closed_forms import Number, attention_dsp, linear_dsp, tiles
 from .coefficients import value
 from .points import PATCH_INPUTS, Points
+from .precision import Mark
 
 BRAM18 = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 """Width and depth of half a block RAM with one port to write and one to read (from memory)."""
 URAM = (72, 4096)
+MARKS: dict[str, Mark] = {
+    "DSP": "derived",
+    "BRAM36": "assumed",
+    "URAM": "assumed",
+    "LUT": "assumed",
+    "FF": "assumed",
+    "GB/s": "derived",
+    "dies": "assumed",
+    "DSP of one die": "assumed",
+    "wires between dies": "assumed",
+    "MHz": "derived",
+    "MHz across dies": "assumed",
+}
+"""Of what is taken, by resource: the weakest that it rests on (the attention's DSP are UbiMoE's
+published eq. 2, the linear kernel's derived)."""
 SLACK = 1e-9
 """Rounding that does not count as over budget."""
 
@@ -106,16 +122,18 @@ def usage(points: Points, shape: Shape, board: Fpga) -> Usage:
 
 def budgets(taken: Usage, points: Points, board: Fpga) -> dict[str, tuple[Number, float]]:
     """What is taken and what there is, by resource. Block RAM stands for UltraRAM that a board has
-    not got, so that UltraRAM is never short."""
+    not got, so that UltraRAM is never short, and dies are no more than there are."""
     total = taken.total
     die_dsp = max(board.die_dsp) if board.die_dsp else board.dsp // board.dies
     across = np.where(taken.dies > 1, points.clock_hz, 0)
     return {
         "DSP": (total.dsp, board.dsp),
         "BRAM36": (total.bram36, board.bram36),
+        "URAM": (total.uram, board.uram),
         "LUT": (total.lut, board.lut),
         "FF": (total.ff, board.ff),
         "GB/s": (taken.bandwidth / 1e9, board.memory.bandwidth_bytes_per_s / 1e9),
+        "dies": (taken.dies, board.dies),
         "DSP of one die": (taken.part_dsp, die_dsp),
         "wires between dies": (taken.wires, board.die_wires),
         "MHz": (points.clock_hz / 1e6, (board.clock_hz or np.inf) / 1e6),

@@ -97,15 +97,8 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     axes: Axes = Axes()
 
     def __post_init__(self) -> None:
-        bits = math.lcm(self.precision.feature_bits, self.precision.weight_bits)
-        for port in self.axes.port_bits:
-            if port % bits:
-                raise BadInput(
-                    f"must be a multiple of the {bits} bits that features and weights of "
-                    f"{self.precision.name} fill",
-                    key="port_bits",
-                    value=port,
-                )
+        for bits in self.axes.port_bits:
+            self.precision.check_port(bits)
 
     def points(self, place: Sequence[NDArray[np.int64]]) -> Points:
         """The points at these places of each axis (arrays that broadcast together)."""

@@ -46,7 +46,10 @@ def fronts_by_board(
     colours = dict(zip(names, PALETTE, strict=False))
     across = min(COLUMNS, len(boards))
     down = -(-len(boards) // across)
-    size = (max(6.0, 3.0 * across), 0.9 + 2.5 * down)
+    marks = _legend(colours, scores, any(published.get(board) for board in boards))
+    width = max(6.0, 3.0 * across)
+    columns = _columns(marks, width)
+    size = (width, 0.6 + 0.2 * -(-len(marks) // columns) + 2.5 * down)
     shared = {"squeeze": False, "sharex": True, "sharey": True}
     with figure(*size, nrows=down, ncols=across, **shared) as (made, grid):
         panels = grid.ravel()
@@ -64,9 +67,7 @@ def fronts_by_board(
         for axes in panels[max(0, len(boards) - across) : len(boards)]:
             axes.set_xlabel("DSP")
             axes.tick_params(labelbottom=True)
-        known = any(published.get(board) for board in boards)
-        marks = _legend(colours, scores, known)
-        made.legend(handles=marks, loc="outside lower center", ncols=min(4, len(marks)))
+        made.legend(handles=marks, loc="outside lower center", ncols=columns)
         made.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=10)
     return made
 
@@ -97,9 +98,16 @@ def _legend(
     for name in dict.fromkeys(score.name for found in scores.values() for score in found):
         marks.append(Line2D([], [], ls="", marker=MARKERS[name], ms=5, color=FAINT, label=name))
     if known:
-        label = "board, measured-published (129 or 197 tokens)"
+        label = "board, measured-published"
         marks.append(Line2D([], [], ls="", marker="D", ms=5, color=INK, label=label))
     return marks
+
+
+def _columns(marks: Sequence[Line2D], width: float) -> int:
+    """How many columns of a legend fit in `width` inches: 8 points are 0.07 inches a letter, the
+    mark and both gaps take 0.6."""
+    longest = max(len(str(mark.get_label())) for mark in marks)
+    return max(1, min(len(marks), int(width / (0.6 + 0.07 * longest))))
 
 
 def latencies_near(
@@ -112,7 +120,7 @@ def latencies_near(
         for i, (tokens, seconds) in enumerate(latencies.items()):
             axes.hist(
                 seconds * 1e3, edges, histtype="step", lw=1.8, color=PALETTE[i],
-                label=f"{tokens} tokens, simulated",
+                label=f"{tokens} tokens, closed form",
             )  # fmt: skip
         axes.axvline(printed_s * 1e3, color=INK, lw=1.2, ls="--", label="board, measured-published")
         axes.set(xscale="log", xlabel="ms an image", ylabel="designs", title=title)

@@ -14,8 +14,9 @@ from moesaic.hardware import Fpga
 from moesaic.hardware.load import device
 from moesaic.simulator.fpga import estimate
 from moesaic.simulator.fpga.accelerators import accelerator
+from moesaic.simulator.fpga.designs import UbiMoe
 from moesaic.simulator.fpga.energy import image_j, static_w
-from moesaic.simulator.fpga.points import Points, copy_steps, design_of, image_cycles
+from moesaic.simulator.fpga.points import Points, copy_steps, design_of, image_cycles, points_of
 from moesaic.simulator.fpga.precision import PRECISIONS
 from moesaic.simulator.fpga.resources import Shape, usage
 from moesaic.simulator.fpga.run import simulate
@@ -82,6 +83,23 @@ def test_a_point_gives_what_the_estimate_of_its_design_gives(asked, tokens, seed
     gate = sum(term.cycles for term in plain.terms if term.name == "gate")
     scheduled = plain.full_overlap_s + gate / points.clock_hz
     assert fast.scheduled / points.clock_hz == pytest.approx(scheduled, rel=1e-12)
+
+
+@given(asked=designs)
+def test_a_design_is_the_point_that_it_was_made_of(asked):
+    points = made(asked | {"port_bits": max(64, asked["port_bits"])})
+    assert points_of(design_of(points), points.clock_hz) == points
+
+
+def test_a_design_of_a_format_of_its_own_keeps_it():
+    design = UbiMoe(feature_bits=24, weight_bits=12, port_bits=240, dsp_per_feature=2)
+    form = points_of(design, 3e8).precision
+    assert (form.name, form.feature_bits, form.dsp_per_feature, form.per_dsp) == (
+        "w12a24",
+        24,
+        2,
+        1,
+    )
 
 
 def test_arrays_give_what_their_points_give():

@@ -17,6 +17,7 @@ from moesaic.simulator.fpga.coefficients import COEFFICIENTS
 from moesaic.simulator.fpga.points import Points
 from moesaic.simulator.fpga.precision import PRECISIONS, precision
 from moesaic.simulator.fpga.resources import (
+    MARKS,
     Shape,
     bram_blocks,
     budgets,
@@ -135,7 +136,7 @@ def test_a_memory_below_one_gigabyte_a_second_is_a_budget_like_any_other():
     slow, asked = msgspec.structs.replace(zcu102, memory=memory), points(clock_hz=12.5e6)
     taken = usage(asked, SHAPE, slow)
     assert float(excess(taken, asked, slow)) == pytest.approx(0.8 / 0.5 - 1)
-    with pytest.raises(BadInput, match="0.8 of 0.5 GB/s"):
+    with pytest.raises(BadInput, match=r"0\.8 of 0\.5 GB/s"):
         check(asked, SHAPE, slow)
 
 
@@ -196,6 +197,12 @@ def test_every_board_says_how_many_dies_it_has(name):
 def test_dies_that_do_not_add_up_are_refused():
     with pytest.raises(ValueError, match="must give 3 dies the 5867 DSP"):
         msgspec.structs.replace(board("u200"), die_dsp=(1, 2, 3))
+
+
+def test_every_resource_has_a_mark():
+    zcu102, asked = board("zcu102"), points()
+    found = budgets(usage(asked, SHAPE, zcu102), asked, zcu102)
+    assert set(found) == set(MARKS)
 
 
 def test_every_constant_says_where_it_is_from():

@@ -19,6 +19,7 @@ from moesaic.sweeps.design.lanes import choose, padding
 from moesaic.sweeps.design.queues import even, recorded
 from moesaic.sweeps.design.search import best, exact, search
 from moesaic.sweeps.design.space import OBJECTIVES, Axes, Space
+from moesaic.sweeps.plots.fronts import fronts_by_board
 from moesaic.workload import RoutingCounts, RoutingTrace
 from moesaic.workload.load import model
 
@@ -307,3 +308,15 @@ def test_a_search_that_cannot_be_is_refused():
 def test_a_port_that_no_whole_features_and_weights_fill_is_refused(form, bits):
     with pytest.raises(BadInput, match=rf"port_bits: must be a multiple .* \(got {bits}\)"):
         space(form=form, axes=msgspec.structs.replace(SMALL, port_bits=(bits,)))
+
+
+@pytest.mark.parametrize("boards", [("zcu102",), ("zcu102", "u280")])
+def test_no_legend_is_cut_at_the_sides_of_its_figure(boards):
+    fronts = search([board(name) for name in boards], TINY, 197, axes=SMALL)
+    scores = {found.name: compare(found, 50) for found in fronts}
+    drawn_ = fronts_by_board(fronts, scores, {"zcu102": [("ubimoe", 1850.0, 25.76e-3)]}, "title")
+    drawn_.draw_without_rendering()
+    (legend,) = drawn_.legends
+    box, whole = legend.get_window_extent(), drawn_.bbox
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+    assert whole.y0 <= box.y0

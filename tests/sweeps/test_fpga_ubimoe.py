@@ -159,8 +159,26 @@ def test_the_command_chooses_lanes_by_a_recorded_load(capsys, request):
         ((*ASKED[:-1], "int4"), "precision"),
         ((*ASKED, "--png", "fronts.svg"), "must end in .png"),
         ((*ASKED, "--part", "a"), "goes with --counts"),
+        ((*ASKED, "--evaluations", "1000001"), "between 1 and 1000000"),
+        ((*ASKED, "--evaluations", "-1"), "between 1 and 1000000"),
+        (("--on", "zcu102,zcu102", *ASKED[2:]), "zcu102 comes 2 times"),
+        ((*ASKED[:-1], "int8,int8"), "int8 comes 2 times"),
+        ((*ASKED, "--png", ""), "--png: must not be empty"),
+        ((*ASKED, "--out", ""), "--out: must not be empty"),
+        ((*ASKED, "--counts", ""), "--counts: must not be empty"),
+        ((*ASKED[:2], "--model", ""), "--model: must not be empty"),
+        ((*ASKED, "--png", "/proc/fronts.png"), "--png: cannot be written"),
+        ((*ASKED, "--png", "/dev/null/fronts.png"), "--png: cannot be written"),
+        ((*ASKED, "--out", "/dev/null"), "--out: cannot be written"),
     ],
 )
-def test_bad_words_are_refused_in_a_sentence(capsys, words, says):
+def test_bad_words_are_refused_in_a_sentence_before_the_search(capsys, monkeypatch, words, says):
+    monkeypatch.setattr(Space, "grid", lambda self: pytest.fail("searched"))
     with pytest.raises(BadInput, match=says):
         run(capsys, *words)
+
+
+def test_a_folder_is_no_figure(capsys, tmp_path):
+    (tmp_path / "f.png").mkdir()
+    with pytest.raises(BadInput, match="is a folder"):
+        run(capsys, *ASKED, "--png", str(tmp_path / "f.png"))
