@@ -61,7 +61,7 @@ def _check_numbers(name: str, values: Sequence[object]) -> None:
     """Raises BadInput for a value that no design has: clocks are finite, all else is whole."""
     for value in values:
         kind = Real if name == "clock_hz" else Integral
-        if not isinstance(value, kind) or isinstance(value, bool) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
             what = "finite" if kind is Real else "whole"
             raise BadInput(f"takes {what} numbers only", key=name, value=value)
 
