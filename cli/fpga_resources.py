@@ -61,4 +61,4 @@ def resources(
 
 def _amounts(takes: float, has: float) -> tuple[str, str, str]:
     share = f"{takes / has:.1%}" if 0 < has < math.inf else ""
-    return f"{takes:,.6g}", f"{has:,.6g}", share
+    return f"{takes:,.10g}", f"{has:,.10g}", share

@@ -154,7 +154,7 @@ def check(points: Points, shape: Shape, board: Fpga) -> Usage:
     """What one design takes; raises BadInput that names every resource over budget."""
     taken = usage(points, shape, board)
     over = [
-        f"{need:,.6g} of {have:,.6g} {name} ({need - have:,.6g} too many)"
+        f"{need:,.10g} of {have:,.10g} {name} ({need - have:,.10g} too many)"
         for name, (need, have) in budgets(taken, points, board).items()
         if _short(need, have) > 0
     ]
