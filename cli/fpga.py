@@ -10,6 +10,7 @@ from . import fpga_question as f
 from . import show
 from .fpga_fifo import fifo
 from .fpga_gemm import gemm
+from .fpga_resources import resources
 from .fpga_rtl import rtl
 from .fpga_search import search
 from .fpga_simulate import simulate
@@ -24,7 +25,7 @@ app = typer.Typer(
 )
 
 
-for command in (simulate, fifo, search, rtl, gemm):
+for command in (simulate, fifo, search, resources, rtl, gemm):
     app.command()(command)
 
 
