@@ -24,7 +24,7 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command("simulate", "a step in time on every device: a timeline for Perfetto"),
     "serve": Command("serve", "requests served in time: throughput, waits, energy"),
     "pim": Command("pim", "units in memory: bandwidth of bank gangs, crossover with the GPU"),
-    "fpga": Command("fpga", "FPGA accelerators: list, estimate, simulate, fifo, search, resources, ..."),
+    "fpga": Command("fpga", "FPGA accelerators: simulate, fifo, search, rtl, ..."),
     "place": Command("place", "where experts live: solve, check, compare"),
     "kernel": Command(
         "kernel", "CUDA kernels: list, build, check, explain; thread blocks in time: blocks"
