@@ -136,6 +136,7 @@ def _plain(asked: f.Asked, found: list[Simulated], brackets: list[Bracket]) -> d
                 "full_overlap_s": bracket.full_overlap_s,
                 "no_overlap_s": bracket.no_overlap_s,
                 "processes": {name: _process(one.run, name) for name in one.run.processes},
+                "unbalanced": {name: str(end) for name, end in one.unbalanced.items()},
                 "fifo_peaks": {name: fifo.peak for name, fifo in one.run.fifos.items()},
                 "evidence": one.evidence,
             }
@@ -158,6 +159,8 @@ def _reason(reason: Any) -> str:
 def _print(asked: f.Asked, found: list[Simulated], brackets: list[Bracket]) -> None:
     """Tables of what came to its end; of what did not, why."""
     for one in found:
+        for name, end in one.unbalanced.items():
+            print(f"{asked.name}, {one.tokens} tokens, from the graph: {name} is unbalanced: {end}")
         if not one.ended:
             print(f"{asked.name}, {one.tokens} tokens: {one.run.deadlock}")
     pairs = zip(found, brackets, strict=True)

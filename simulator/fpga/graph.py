@@ -177,6 +177,9 @@ class Ends(msgspec.Struct, frozen=True):
     reader: str
     read: int
 
+    def __str__(self) -> str:
+        return f"{self.writer} writes {self.written:,} tokens, {self.reader} reads {self.read:,}"
+
 
 def ends(graph: Graph) -> dict[str, Ends]:
     """Both ends of every FIFO; raises BadInput for one with none, or more than one, at an end."""

@@ -32,6 +32,16 @@ def test_an_image_is_shown_kernel_by_kernel_and_as_a_timeline(capsys, tmp_path):
     assert any(event["name"].startswith("layer 1, expert") for event in events)
 
 
+def test_edge_moes_fault_is_told_from_the_graph_and_by_its_waits(capsys):
+    words = ["edge-moe" if word == "ubimoe" else word for word in ASK]
+    code, shown, _ = said(capsys, *words, "--tokens", "9", "--one-expert")
+    assert code == 0
+    # Full queues of six layers, two matrices each, are read and not written.
+    assert "from the graph: linear.index is unbalanced: linear.deal writes" in shown
+    assert "linear.collect waits for tokens in linear.index (empty)" in shown
+    assert "simulated" not in shown
+
+
 def test_a_design_of_ones_own_comes_from_a_file(capsys, tmp_path):
     path = tmp_path / "own.toml"
     path.write_text('design = "ubimoe"\nscore_rows = 4\n')

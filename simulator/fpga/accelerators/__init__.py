@@ -12,7 +12,7 @@ from ....workload import Gqa, MoEModel
 from ..designs import Design
 from ..estimate import Bracket, checked, estimate
 from ..flat import MOST_STEPS
-from ..graph import Graph, beat_rate
+from ..graph import Graph, beat_rate, unbalanced
 from ..run import simulate
 from .chip import Chip
 from .image import one, two
@@ -69,7 +69,9 @@ def simulate_images(
     )
     clock_hz = checked(design, model, tokens, device, clock_hz, queues).clock_hz
     run = simulate(graph, spans=True)
-    return Simulated(tokens=tokens, images=images, clock_hz=clock_hz, run=run)
+    return Simulated(
+        tokens=tokens, images=images, clock_hz=clock_hz, run=run, unbalanced=unbalanced(graph)
+    )
 
 
 def _check_size(bracket: Bracket) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ....base import Evidence
+from ..graph import Ends
 from ..result import Run, Span
 
 FETCH = "weights.read"
@@ -15,12 +16,16 @@ FETCH = "weights.read"
 
 
 class Simulated(msgspec.Struct, frozen=True, kw_only=True):
-    """What a chip did with `images` images of `tokens` tokens each, all of them done at the end."""
+    """What a chip did with `images` images of `tokens` tokens each, all of them done at the end.
+
+    unbalanced: FIFOs into which more or fewer tokens go than come out, found from the graph alone.
+    """
 
     tokens: int
     images: int
     clock_hz: float
     run: Run
+    unbalanced: dict[str, Ends]
     evidence: Evidence = "simulated"
 
     @property
