@@ -87,6 +87,13 @@ def test_own_kernel_is_built_executed_explained_and_its_lost_barrier_seen():
     assert spoilt.startswith("without its barrier: faulty, 128: own_kernel.cu:12: ")
 
 
+def test_fpga_dataflow_names_its_deadlock_and_proves_its_smallest_depths():
+    said = printed("fpga_dataflow.py").splitlines()
+    assert said[0].startswith("depth 2: 1482 cycles")
+    assert "router waits for room in to a (full, 1 of 1), which a reads" in said[1]
+    assert [line.endswith("proven: True") for line in said[2:4]] == [True, True]
+
+
 def test_every_example_has_a_test():
     names = {path.name for path in EXAMPLES.glob("*.py")}
     assert names == set(re.findall(r"\w+\.py", Path(__file__).read_text()))

@@ -89,10 +89,9 @@ def test_edge_moe_stands_still_where_one_expert_has_all_tokens():
 
 @pytest.mark.parametrize("design", [UbiMoe(), EdgeMoe()], ids=["ubimoe", "edge-moe"])
 def test_no_published_design_is_faster_than_full_overlap_of_its_kernels(design):
-    for tokens in (129, 197):
-        found = simulate_images(design, TINY, tokens, ZCU102)
-        assert found.run.deadlock is None
-        assert found.seconds >= estimate(design, TINY, tokens, ZCU102).full_overlap_s
+    found = simulate_images(design, TINY, 129, ZCU102)
+    assert found.ended
+    assert found.seconds >= estimate(design, TINY, 129, ZCU102).full_overlap_s
 
 
 def test_the_kernels_of_an_image_sum_to_its_time():
@@ -102,8 +101,10 @@ def test_the_kernels_of_an_image_sum_to_its_time():
 
 
 def test_two_images_at_once_take_less_than_twice_the_time_of_one():
-    alone, both = (simulate_images(UbiMoe(), TINY, 65, ZCU102, images=n) for n in (1, 2))
-    assert alone.seconds < both.seconds < 2 * alone.seconds
+    alone, both = (
+        simulate(accelerator(UbiMoe(), TINY, 65, ZCU102, images=n, layers=2)).cycles for n in (1, 2)
+    )
+    assert alone < both < 2 * alone
 
 
 def test_a_memory_twice_as_fast_makes_no_image_slower():

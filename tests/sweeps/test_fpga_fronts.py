@@ -14,7 +14,7 @@ from moesaic.sweeps.design.hypervolume import hypervolume
 from moesaic.sweeps.design.nsga import ranked
 from moesaic.sweeps.design.pareto import front
 
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 grids = st.integers(1, 5).flatmap(
     lambda k: arrays(np.float64, st.tuples(st.integers(1, 40), st.just(k)),
                      elements=st.integers(0, 3).map(float))
