@@ -19,9 +19,9 @@ FINE = Axes(
 class Inverse(msgspec.Struct, frozen=True, kw_only=True):
     """Designs inside the budgets whose DSP lie within `near` of the printed ones.
 
-    latency_s, low_s, high_s `[designs]`: as scheduled, with all overlap and with none; matches: the
-    designs whose latency is within `near` of the printed one, nearest first; bracketing: how many
-    have it between their two ends.
+    latency_s, low_s, high_s `[designs]`: as scheduled, with all overlap and with none; designs: all
+    of them by name, the one nearest to the printed latency first; matches: how many of these are
+    within `near` of it; bracketing: how many have it between their two ends.
     """
 
     tokens: int
@@ -29,7 +29,8 @@ class Inverse(msgspec.Struct, frozen=True, kw_only=True):
     latency_s: NDArray[np.float64]
     low_s: NDArray[np.float64]
     high_s: NDArray[np.float64]
-    matches: tuple[dict[str, float], ...]
+    designs: tuple[dict[str, float], ...]
+    matches: int
     bracketing: int
 
 
@@ -45,17 +46,17 @@ def inverse(space: Space, dsp: float, latency_s: float, near: float = 0.05) -> I
     low, high = (np.asarray(c / points.clock_hz) for c in (cycles.full_overlap, cycles.no_overlap))
     latency = whole.objectives[band, 0]
     error = np.abs(latency / latency_s - 1)
-    good = np.argsort(error, kind="stable")[: int((error <= near).sum())]
     return Inverse(
         tokens=space.tokens,
         near=near,
         latency_s=latency,
         low_s=low,
         high_s=high,
-        matches=tuple(
+        designs=tuple(
             parameters(space, np.array([at[i] for at in places]))
             | {"latency_s": float(latency[i]), "dsp": float(taken[band[i]])}
-            for i in good
+            for i in np.argsort(error, kind="stable")
         ),
+        matches=int((error <= near).sum()),
         bracketing=int(((low <= latency_s) & (latency_s <= high)).sum()),
     )

@@ -54,7 +54,7 @@ def _ranges(found: list[Inverse], printed_s: float) -> Table:
             f"{each.latency_s.size}",
             f"{each.latency_s.min() * 1e3:.2f} to {each.latency_s.max() * 1e3:.2f}",
             f"{np.median(each.latency_s) * 1e3:.2f}",
-            f"{len(each.matches)}",
+            f"{each.matches}",
             f"{each.bracketing}",
         )
         for each in found
@@ -74,23 +74,24 @@ def _matches(found: Inverse) -> Table:
             f"{row['dsp']:.0f}",
             f"{row['latency_s'] * 1e3:.3f}",
         )
-        for row in found.matches[:MOST]
+        for row in found.designs[: min(MOST, found.matches)]
     )
     return Table(
         columns=(*SHOWN.values(), "DSP", "ms"),
         rows=rows,
-        note=f"{found.tokens} tokens: the nearest {len(rows)} of {len(found.matches)} designs "
-        "within 5% of the board's latency; the JSON beside the page names all.",
+        note=f"{found.tokens} tokens: the nearest {len(rows)} of {found.matches} designs "
+        "within 5% of the board's latency; the JSON beside the page lists all with these DSP.",
     )
 
 
 def _plain(found: Inverse) -> dict[str, object]:
-    """All that have the latency too by name, of the others the range."""
+    """All designs by name, the nearest to the board's latency first, and what they span."""
     return {
         "tokens": found.tokens,
-        "designs": found.latency_s.size,
+        "count": found.latency_s.size,
         "least_s": float(found.latency_s.min()),
         "most_s": float(found.latency_s.max()),
         "bracketing": found.bracketing,
         "within_5_percent": found.matches,
+        "designs": found.designs,
     }
