@@ -82,19 +82,18 @@ def writing(path: str | Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def check_writable(path: str | Path) -> None:
-    """Raises BadInput, before long work, for a file that `writing` could not write at its end."""
+def check_writable(path: str | Path, key: str | None = None) -> None:
+    """Raises BadInput, before long work, for a file that `writing` could not write at its end. key:
+    the word that named it."""
     path = Path(path)
     try:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             require_plain(path)
         folder = next(parent for parent in path.resolve().parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as fault:
-        raise BadInput(f"cannot be written: {_reason(fault)}", file=path) from None
-    if not folder.is_dir():
-        raise BadInput(f"cannot be written: {folder} is no folder", file=path)
-    if not os.access(folder, os.W_OK):
-        raise BadInput(f"cannot be written: {folder} may not be written to", file=path)
+        raise BadInput(f"cannot be written: {_reason(fault)}", file=path, key=key) from None
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -50,7 +50,7 @@ def fifo(
     if tokens and len(asked.tokens) > 1:
         raise BadInput("must be one number here", key="--tokens", value=tokens)
     if out is not None:
-        check_writable(out)
+        check_writable(out, "--out")
     each = asked.tokens[-1]
     words: Any = (asked.design, asked.model, each, asked.board)
     graph = accelerator(*words, clock_hz=asked.clock_hz, layers=layers)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from ..base import BadInput
-from ..base.files import require_plain
+from ..base.files import check_writable
 
 
 class Files(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +29,7 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
         fronts = None if folder is None else folder / "fronts.json"
         for key, path in (("--out", fronts), ("--png", figure)):
             if path is not None:
-                _check_writable(key, path)
+                check_writable(path, key)
         return cls(counts=_path("--counts", counts), fronts=fronts, png=figure)
 
 
@@ -38,16 +37,3 @@ def _path(key: str, text: str | None) -> Path | None:
     if text is not None and not text.strip():
         raise BadInput("must not be empty: name a path", key=key)
     return None if text is None else Path(text)
-
-
-def _check_writable(key: str, path: Path) -> None:
-    """Raises BadInput where no file of that path can be made, in folders made for it too."""
-    try:
-        if path.exists():
-            require_plain(path)
-        folder = next(each for each in path.absolute().parents if each.exists())
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as fault:
-        reason = fault.strerror or str(fault)
-        raise BadInput(f"cannot be written: {reason}", file=path, key=key) from None

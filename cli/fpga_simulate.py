@@ -60,9 +60,9 @@ def simulate(
         raise BadInput("are two routings: choose one", key="--one-expert and --counts")
     if counts is None and (part is not None or image):
         raise BadInput("go with --counts", key="--part and --image")
-    for path in (trace, out):
+    for key, path in (("--trace", trace), ("--out", out)):
         if path is not None:
-            check_writable(path)
+            check_writable(path, key)
     found, brackets = [], []
     for each in asked.tokens:
         show.say(f"simulating {images} x {each} tokens")

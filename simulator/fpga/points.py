@@ -25,12 +25,10 @@ from .closed_forms import (
 )
 from .designs import Design, UbiMoe
 from .precision import Precision, precision_of
+from .terms import Shapes
 
-Shapes = tuple[tuple[int, int], ...]
-"""Inputs and outputs of matrices that run one after the other."""
-
-PATCH_INPUTS = 768
-"""Numbers of a patch: 16 x 16 x 3, as `Design` has them."""
+PATCH_INPUTS = UbiMoe().patch_inputs
+"""Numbers of a patch, the same in all points."""
 
 
 class Points(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ Depths = Mapping[str, int | None]
 
 def simulate(graph: Graph, *, depths: Depths | None = None, spans: bool = False) -> Run:
     """Runs a graph to its end or to a deadlock. spans: also keeps what the marks say."""
-    graph = graph.with_depths(depths or {})
+    graph = graph.with_depths(depths) if depths else graph
     flat = flatten(graph, marks=spans)
     said = say(flat, {})
     return Run(

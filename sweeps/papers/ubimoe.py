@@ -14,7 +14,7 @@ from ...simulator.fpga import DESIGNS, PUBLISHED, estimate
 from ...simulator.fpga.accelerators import simulate_images
 from ...simulator.fpga.coefficients import COEFFICIENTS
 from ...simulator.fpga.energy import image_j
-from ...simulator.fpga.points import Cycles, Points, image_cycles
+from ...simulator.fpga.points import PATCH_INPUTS, Cycles, Points, image_cycles
 from ...simulator.fpga.precision import precision
 from ...simulator.fpga.resources import Shape, Usage, usage
 from ...workload import Dense, Experts, Gqa, MoEModel
@@ -87,7 +87,7 @@ def operations(shape: MoEModel, tokens: int) -> float:
     """Operations of an image, a multiply-add counted as two: projections, both products of the
     attention, the block or the experts that a token takes, patch embedding. derived: 2.507 GOP for
     ViT-Tiny at 197 tokens, which is the papers' GOPS times their latency."""
-    total = (tokens - 1) * 768 * shape.hidden
+    total = (tokens - 1) * PATCH_INPUTS * shape.hidden
     for layer in shape.layers:
         mixer, ffn = layer.mixers[0], layer.ffn
         assert isinstance(mixer, Gqa)
