@@ -38,7 +38,7 @@ def measure() -> dict[str, float]:
     from moesaic.simulator.fpga import estimate
     from moesaic.simulator.fpga.points import design_of
     from moesaic.sweeps.design.pareto import front
-    from moesaic.sweeps.design.search import search
+    from moesaic.sweeps.fpga.search import search
     from moesaic.workload.load import model
 
     devices, shape = map(device, names("fpga")), model("m3vit-tiny")

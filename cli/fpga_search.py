@@ -16,9 +16,9 @@ from .fpga_search_shown import print_fronts
 
 if TYPE_CHECKING:
     from ..hardware import Fpga
-    from ..sweeps.design.compare import Score
-    from ..sweeps.design.lanes import Choice
-    from ..sweeps.design.search import Front
+    from ..sweeps.fpga.compare import Score
+    from ..sweeps.fpga.lanes import Choice
+    from ..sweeps.fpga.search import Front
     from ..workload import MoEModel
 
 
@@ -61,8 +61,8 @@ def search(
 
     Example: moesaic fpga search --on all --model m3vit-tiny --png fronts.png
     """
-    from ..sweeps.design.compare import check_evaluations, compare
-    from ..sweeps.design.search import search as ask
+    from ..sweeps.fpga.compare import check_evaluations, compare
+    from ..sweeps.fpga.search import search as ask
 
     if not model.strip():
         raise BadInput("must not be empty: name a vision model", key="--model")
@@ -103,20 +103,20 @@ def _boards(on: str) -> list[Fpga]:
 
 
 def _queues(path: Path, part: str | None, model: MoEModel, tokens: int) -> Any:
-    from ..sweeps.design.queues import recorded
+    from ..sweeps.fpga.queues import recorded
     from ..workload.readers.detect import load
 
     return recorded(load(path, part=part), model, tokens)
 
 
 def _choices(fronts: tuple[Front, ...]) -> dict[str, Choice]:
-    from ..sweeps.design.lanes import choose
+    from ..sweeps.fpga.lanes import choose
 
     return {front.name: choose(front.space) for front in fronts if front.inside}
 
 
 def _plain(front: Front, scores: tuple[Score, ...]) -> dict[str, Any]:
-    from ..sweeps.design.space import OBJECTIVES
+    from ..sweeps.fpga.space import OBJECTIVES
 
     return {
         "board": front.space.board.name,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from . import show
 
 if TYPE_CHECKING:
-    from ..sweeps.design.compare import Score
-    from ..sweeps.design.lanes import Choice
-    from ..sweeps.design.search import Front
+    from ..sweeps.fpga.compare import Score
+    from ..sweeps.fpga.lanes import Choice
+    from ..sweeps.fpga.search import Front
 
 
 def print_fronts(
@@ -19,8 +19,8 @@ def print_fronts(
     choices: dict[str, Choice],
 ) -> None:
     """The fastest design of each board and precision; then the heuristics, then the lanes."""
-    from ..sweeps.design.search import best
-    from ..sweeps.design.space import NAMES
+    from ..sweeps.fpga.search import best
+    from ..sweeps.fpga.space import NAMES
 
     rows: list[list[str]] = []
     for front in fronts:

@@ -100,7 +100,7 @@ def _one_expert(asked: f.Asked, tokens: int) -> Any:
 
 def _recorded(asked: f.Asked, counts: Path, part: str | None, tokens: int, image: int) -> Any:
     """Queues `[moe_layers, experts]` of an image as a recorded routing deals its tokens."""
-    from ..sweeps.design.queues import recorded
+    from ..sweeps.fpga.queues import recorded
     from ..workload.readers.detect import load
 
     images = recorded(load(counts, part=part), asked.model, tokens)

@@ -1,1 +1,1 @@
-"""Spaces of FPGA designs: grids, exact fronts, heuristics held against them, choice of lanes."""
+"""Design spaces: a million points, their exact Pareto front, and what it tells."""

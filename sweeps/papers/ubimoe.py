@@ -19,9 +19,9 @@ from ...simulator.fpga.precision import precision
 from ...simulator.fpga.resources import Shape, Usage, usage
 from ...workload import Dense, Experts, Gqa, MoEModel
 from ...workload.load import model
-from ..design.inverse import FINE
-from ..design.queues import even
-from ..design.space import Space
+from ..fpga.inverse import FINE
+from ..fpga.queues import even
+from ..fpga.space import Space
 from ..report.section import Section, Table
 from .claim import Claim, claims_section
 from .question import Question, Reproduced

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..design.inverse import Inverse, inverse
-from ..design.space import Space
+from ..fpga.inverse import Inverse, inverse
+from ..fpga.space import Space
 from ..report.section import Section, Table
 
 SHOWN = {

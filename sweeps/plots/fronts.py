@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design.compare import Score
-from ..design.search import Front
-from ..design.space import OBJECTIVES
+from ..fpga.compare import Score
+from ..fpga.search import Front
+from ..fpga.space import OBJECTIVES
 from .style import FAINT, INK, PALETTE, figure
 
 if TYPE_CHECKING:

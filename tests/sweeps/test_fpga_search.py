@@ -14,11 +14,11 @@ from moesaic.hardware.load import device
 from moesaic.simulator.fpga.points import image_cycles
 from moesaic.simulator.fpga.precision import PRECISIONS
 from moesaic.simulator.fpga.resources import Shape, check
-from moesaic.sweeps.design.compare import HEURISTICS, compare
-from moesaic.sweeps.design.lanes import choose, padding
-from moesaic.sweeps.design.queues import even, recorded
-from moesaic.sweeps.design.search import best, exact, search
-from moesaic.sweeps.design.space import OBJECTIVES, Axes, Space
+from moesaic.sweeps.fpga.compare import HEURISTICS, compare
+from moesaic.sweeps.fpga.lanes import choose, padding
+from moesaic.sweeps.fpga.queues import even, recorded
+from moesaic.sweeps.fpga.search import best, exact, search
+from moesaic.sweeps.fpga.space import OBJECTIVES, Axes, Space
 from moesaic.sweeps.plots.fronts import fronts_by_board
 from moesaic.workload import RoutingCounts, RoutingTrace
 from moesaic.workload.load import model

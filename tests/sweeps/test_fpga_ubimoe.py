@@ -11,9 +11,9 @@ import typer
 from moesaic.base import BadInput
 from moesaic.cli.fpga_search import search as command
 from moesaic.simulator.fpga.precision import PRECISIONS
-from moesaic.sweeps.design.inverse import inverse
-from moesaic.sweeps.design.queues import even
-from moesaic.sweeps.design.space import Axes, Space
+from moesaic.sweeps.fpga.inverse import inverse
+from moesaic.sweeps.fpga.queues import even
+from moesaic.sweeps.fpga.space import Axes, Space
 from moesaic.sweeps.papers import Question, reproduce
 from moesaic.sweeps.papers.ubimoe import operations, zcu102
 from moesaic.workload.load import model

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput
-from .hypervolume import hypervolume
-from .nsga import nsga2
-from .pareto import front as front_of
+from ..design.hypervolume import hypervolume
+from ..design.nsga import nsga2
+from ..design.pareto import front as front_of
 from .search import Front
 from .space import Evaluated, Space
 from .two_stage import two_stage

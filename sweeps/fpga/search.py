@@ -15,7 +15,7 @@ from ...hardware import Fpga
 from ...simulator.fpga.estimate import check_image
 from ...simulator.fpga.precision import PRECISIONS, precision
 from ...workload import MoEModel
-from .pareto import front
+from ..design.pareto import front
 from .queues import even
 from .space import NAMES, OBJECTIVES, Axes, Evaluated, Space
 
