@@ -35,6 +35,8 @@ BLOCK_DEPTH_BYTES = 128
 """Bytes of a row that one step of a tile's loop loads: the widest swizzle of shared memory."""
 LEAST_SPLIT_DEPTH = 256
 """Elements of the sum that a split keeps at least; shorter ones are all fill and drain."""
+FEW = 250
+"""Calls up to which all tiles are tried in one array: more would leave the processor's caches."""
 STRIP_TILES = 8
 """Columns of tiles that run side by side, so that their rows are read once (CUTLASS's swizzle)."""
 CACHE_SHARPNESS = 12
@@ -140,12 +142,17 @@ def _quantise_s(
 
 
 def _tiles(m: Floats, constants: GemmConstants) -> Iterator[tuple[Figure, Figure]]:
+    """Rows and columns of the tiles to try, `[tiles, 1]` or `[1, calls]`: all of them at once where
+    calls are few."""
     if constants.tiling == "fastest":
-        yield from FASTEST
+        rows, columns = np.array(FASTEST, np.float64).T.reshape(2, -1, *(1 for _ in m.shape))
+        each = len(FASTEST) if m.size <= FEW else 1
+        for i in range(0, len(FASTEST), each):
+            yield rows[i : i + each], columns[i : i + each]
         return
     rule = np.array(BY_ROWS[constants.tiling], np.float64)
     place = np.searchsorted(rule[:, 0], m)
-    yield rule[place, 1], rule[place, 2]
+    yield rule[place, 1][None], rule[place, 2][None]
 
 
 def _fastest(
@@ -158,10 +165,11 @@ def _fastest(
     """Seconds of the product and of its ends with the tile, whole or split, that takes least."""
     product, ends = np.full(shape[0].shape, np.inf), np.zeros(shape[0].shape)
     for tile in _tiles(shape[0], constants):
-        for one_product, one_ends in _tiled_s(gemm, shape, tile, traffic, rates, constants):
-            better = one_product + one_ends < product + ends
-            np.copyto(product, one_product, where=better)
-            np.copyto(ends, one_ends, where=better)
+        for products, all_ends in _tiled_s(gemm, shape, tile, traffic, rates, constants):
+            for one_product, one_ends in zip(products, all_ends, strict=True):
+                better = one_product + one_ends < product + ends
+                np.copyto(product, one_product, where=better)
+                np.copyto(ends, one_ends, where=better)
     return product, ends
 
 
@@ -173,7 +181,7 @@ def _tiled_s(
     rates: _Rates,
     constants: GemmConstants,
 ) -> Iterator[tuple[Floats, Floats]]:
-    """(product, ends) with whole sums, then with each sum split over idle SMs.
+    """(product, ends) with whole sums, then with each sum split over idle SMs: `[tiles, calls]`.
 
     derived: a tile of b x c takes 2 b c operations and (b + c) operands for each element of its
     sums; a split adds a 32-bit partial result, written and read, for each of its parts.

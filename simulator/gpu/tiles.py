@@ -57,13 +57,16 @@ def rank_load(
 
 
 def _mean_tiles(loads: Floats, tokens: float, height: int) -> Floats:
-    from scipy.stats import binom
+    """derived: P(rows > e) of a binomial is the regularised incomplete beta function at p with
+    parameters e + 1 and tokens - e."""
+    from scipy.special import betainc
 
     distinct, code = np.unique(loads, return_inverse=True)
     count, most = np.ceil(tokens), float(distinct.max())
     edges = np.arange(0.0, min(count, most + 12 * np.sqrt(most) + 12), height)
     chance = np.minimum(distinct / count, 1.0)
-    return np.asarray(binom.sf(edges, count, chance[:, None]).sum(axis=1)[code])
+    more = betainc(edges + 1, count - edges, chance[:, None])
+    return np.asarray(more.sum(axis=1)[code])
 
 
 def every_slot(tokens: Floats, assigned: ExpertLoad, top_k: Floats) -> ExpertLoad:
