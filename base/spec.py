@@ -76,12 +76,16 @@ def load_toml(path: str | Path) -> dict[str, Any]:
         raise BadInput(f"is not TOML: {fault}", file=path) from None
 
 
-def build(kind: type[S], data: dict[str, Any], file: str | Path | None = None) -> S:
-    """A struct of type `kind` from plain tables; every fault names file, key and value."""
+def build(
+    kind: type[S], data: dict[str, Any], file: str | Path | None = None, *, figures: bool = True
+) -> S:
+    """A struct of type `kind` from plain tables; every fault names file, key and value. figures:
+    texts under a key with a unit are read as figures, with their origins."""
     sources: dict[str, str] = {}
-    plain: dict[str, Any] = {}
+    plain = data
     try:
-        plain = {key: _plain(node, key, unit_of(key), sources, file) for key, node in data.items()}
+        if figures:
+            plain = {k: _plain(node, k, unit_of(k), sources, file) for k, node in data.items()}
         if sources and "sources" in getattr(kind, "__struct_fields__", ()):
             given = plain.get("sources", {})
             plain["sources"] = {**given, **sources} if isinstance(given, dict) else given

@@ -34,7 +34,7 @@ WORDS: dict[str, Word] = {
     "model": Word("text", "", "", "a bundled model, or the path of a config.json"),
     "on": Word("text", "", "", "a system or device of the catalogue, or a .toml"),
     "device": Word("text", "", "", "in place of `on`: what a system of equal devices is made of"),
-    "devices": Word("whole", "", 1, "how many of them"),
+    "count": Word("whole", "", 1, "how many of them"),
     "per_node": Word("whole", "", 8, "how many of them share a node"),
     "link": Word("text", "", "", "the link inside a node"),
     "network": Word("text", "", "", "the link between nodes"),
@@ -171,14 +171,14 @@ MOST_DEVICES = 4096
 
 
 def _put_together(words: Mapping[str, Any], here: Path) -> System:
-    """`devices` of one kind, in nodes of `per_node`."""
-    name, count, node = (asked(words, key) for key in ("device", "devices", "per_node"))
+    """`count` devices of one kind, in nodes of `per_node`."""
+    name, count, node = (asked(words, key) for key in ("device", "count", "per_node"))
     if not 1 <= count <= MOST_DEVICES:
-        raise BadInput(f"must lie in 1..{MOST_DEVICES}", key="devices", value=count)
+        raise BadInput(f"must lie in 1..{MOST_DEVICES}", key="count", value=count)
     if node < 1:
         raise BadInput("must be at least 1", key="per_node", value=node)
     if count > node and count % node:
-        raise BadInput(f"{count} devices do not fill nodes of {node}", key="devices")
+        raise BadInput(f"{count} devices do not fill nodes of {node}", key="count")
     sizes = {"link": ("node", min(count, node)), "network": ("rack", count // node)}
     tiers = []
     for key, (tier, size) in sizes.items():
