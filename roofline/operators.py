@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..base import BadInput
 from ..hardware import System
@@ -29,11 +30,50 @@ def operators(
     divide the model, need more devices than the system has, or the map is of another model.
     """
     parallel = parallel or Parallel()
+    parts = _parts(model, step, system, parallel, expert_map)
+    return _assembled(parts, parallel, step.tokens, len(system.tiers))
+
+
+def distinct(
+    model: MoEModel,
+    step: Step,
+    system: System,
+    parallel: Parallel | None = None,
+    expert_map: ExpertMap | None = None,
+) -> tuple[OperatorTable, NDArray[np.int64]]:
+    """`operators` with layers that repeat written once, and the row of every operator of the step
+    in its order: `[operators]`. `layer` and `after` are then those of the first such layer.
+    """
+    parallel = parallel or Parallel()
+    parts = _parts(model, step, system, parallel, expert_map)
+    once = {id(part[2]): part for part in reversed(parts)}
+    kept = list(reversed(once.values()))
+    ends = np.cumsum([len(drafts.made) for _, _, drafts in kept])
+    rows = {
+        id(part[2]): np.arange(end - len(part[2].made), end)
+        for part, end in zip(kept, ends, strict=True)
+    }
+    order = np.concatenate([rows[id(drafts)] for _, _, drafts in parts])
+    return _assembled(kept, parallel, step.tokens, len(system.tiers)), order
+
+
+Part = tuple[int, int, Drafts]
+"""First device of a stage, layer (-1 outside the layers), operators. Layers that are alike share
+their operators."""
+
+
+def _parts(
+    model: MoEModel,
+    step: Step,
+    system: System,
+    parallel: Parallel,
+    expert_map: ExpertMap | None,
+) -> list[Part]:
     check(model, system, parallel)
     expert_map = _fitting_map(model, parallel, expert_map)
     _check_loads(model, step)
     n = parallel.stage_devices
-    parts: list[tuple[int, int, Drafts]] = []  # first device, layer, drafts
+    parts: list[Part] = []
     moe_row = {layer: row for row, layer in enumerate(model.moe_layers)}
     stages = parallel.stages(len(model.layers))
     for s, layers in enumerate(stages):
@@ -50,7 +90,7 @@ def operators(
             parts.append((s * n, layers[-1], _send(shards, model.layers[layers[-1]].side)))
         elif model.vocab:
             parts.append((s * n, -1, _head(shards)))
-    return _assembled(parts, parallel, step.tokens, len(system.tiers))
+    return parts
 
 
 def check(model: MoEModel, system: System, parallel: Parallel) -> None:
@@ -179,9 +219,7 @@ def _send(shards: Shards, side: str) -> Drafts:
     return out
 
 
-def _assembled(
-    parts: list[tuple[int, int, Drafts]], parallel: Parallel, tokens: int, tiers: int
-) -> OperatorTable:
+def _assembled(parts: list[Part], parallel: Parallel, tokens: int, tiers: int) -> OperatorTable:
     count = sum(len(drafts.made) for _, _, drafts in parts)
     devices, n = parallel.devices, parallel.stage_devices
     names = (

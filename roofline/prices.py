@@ -31,7 +31,7 @@ def units(device: AnyDevice) -> tuple[Unit, ...]:
     return (Unit(device.host, memory.bandwidth_bytes_per_s, memory.energy_j_per_byte), pim)
 
 
-_LACKING = 1e-30
+LACKING = 1e-30
 """FLOP/s that stand for a format which a unit cannot multiply: the other unit is always faster."""
 
 
@@ -43,9 +43,9 @@ def peaks(device: AnyDevice, dtype: str) -> list[float]:
         try:
             found.append(unit.device.peak(dtype))
         except BadInput as lack:
-            found.append(_LACKING)
+            found.append(LACKING)
             fault = lack
-    if fault is not None and max(found) == _LACKING:
+    if fault is not None and max(found) == LACKING:
         raise fault
     return found
 
@@ -75,6 +75,19 @@ class Price(msgspec.Struct, frozen=True):
         return np.asarray(busy + self.link + self.latency)
 
 
+def kinds(system: System, count: int) -> list[tuple[AnyDevice, NDArray[np.int64]]]:
+    """The kinds of device among the first `count`, and the ranks of each."""
+    found: list[tuple[AnyDevice, list[int]]] = []
+    for rank, device in enumerate(system.devices[:count]):
+        for kind, ranks in found:
+            if device is kind or device == kind:
+                ranks.append(rank)
+                break
+        else:
+            found.append((device, [rank]))
+    return [(kind, np.array(ranks)) for kind, ranks in found]
+
+
 def prices(
     table: OperatorTable, system: System, share: Efficiency
 ) -> tuple[Price, NDArray[np.int64]]:
@@ -82,22 +95,17 @@ def prices(
     shape = table.flops.shape
     columns = {name: np.zeros(shape) for name in Price.__struct_fields__}
     chosen = np.zeros(shape, np.int64)
-    by_device: dict[int, list[int]] = {}
-    for rank in range(table.devices):
-        by_device.setdefault(id(system.devices[rank]), []).append(rank)
-    for ranks in by_device.values():
-        device = system.devices[ranks[0]]
+    for device, ranks in kinds(system, table.devices):
         of = {dtype: peaks(device, dtype) for dtype in {op.dtype for op in table.operators}}
         rates = np.array([of[operator.dtype] for operator in table.operators])
-        prices = [
+        found = [
             _on_unit(table, ranks, unit, rates[:, u, None], share)
             for u, unit in enumerate(units(device))
         ]
-        best = np.argmin(np.stack([price.total for price in prices]), axis=0)
+        best = np.argmin(np.stack([price.total for price in found]), axis=0)
         chosen[:, ranks] = best
         for name, column in columns.items():
-            stacked = np.stack([getattr(price, name) for price in prices])
-            column[:, ranks] = np.take_along_axis(stacked, best[None], axis=0)[0]
+            column[:, ranks] = np.choose(best, [getattr(price, name) for price in found])
     rates = np.array([tier.link.bandwidth_bytes_per_s for tier in system.tiers]) * share.link
     if rates.size:
         # The tiers of a hierarchical collective can overlap; the busiest one bounds it.
@@ -108,7 +116,11 @@ def prices(
 
 
 def _on_unit(
-    table: OperatorTable, ranks: list[int], unit: Unit, peak: Floats, share: Efficiency
+    table: OperatorTable,
+    ranks: NDArray[np.int64],
+    unit: Unit,
+    peak: Floats,
+    share: Efficiency,
 ) -> Price:
     """The prices of `ranks` on one unit, whose peaks are `[operators, 1]`."""
     rate = unit.bandwidth_bytes_per_s
