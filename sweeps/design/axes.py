@@ -188,13 +188,14 @@ def _stepped(name: str, asked: Range, low: Any, high: Any, free: bool) -> NDArra
         if not 1 < asked.factor < math.inf:
             raise BadInput("needs a factor above 1", key=name, value=asked.factor)
         count = math.log(high / low) / math.log(asked.factor) + 1
-    else:
-        step = _value(name, asked.step, free)
-        if isinstance(step, str) or step <= 0:
-            raise BadInput("needs a step above 0", key=name, value=asked.step)
-        count = (high - low) / step + 1
+        return np.asarray(low * asked.factor ** _steps(name, count))
+    step = _value(name, asked.step, free)
+    if isinstance(step, str) or step <= 0:
+        raise BadInput("needs a step above 0", key=name, value=asked.step)
+    return np.asarray(low + step * _steps(name, (high - low) / step + 1))
+
+
+def _steps(name: str, count: float) -> NDArray[np.int64]:
     if count > MOST_VALUES:
         raise BadInput(f"holds more than {MOST_VALUES} values", key=name)
-    powers = np.arange(math.floor(count + 1e-9))
-    values: NDArray[Any] = low * asked.factor**powers if asked.factor else low + step * powers
-    return values
+    return np.arange(math.floor(count + 1e-9))

@@ -18,7 +18,8 @@ ROUNDS = 6
 
 def unit_random(seed: int, numbers: Ints, axis: int) -> Floats:
     """A share in [0, 1) of each number, independent of all others."""
-    return np.asarray((_mixed(numbers, seed, axis) >> np.uint64(11)) * 2.0**-53)
+    bits = (_mixed(numbers, seed, axis) >> np.uint64(11)).astype(np.float64)
+    return np.asarray(bits * 2.0**-53, np.float64)
 
 
 def random(points: int, axes: int, seed: int, first: int, last: int) -> Floats:

@@ -88,6 +88,9 @@ class SpaceFile(Spec, frozen=True, kw_only=True):
     search: Search | None = None
 
 
+_ALWAYS = frozenset(("point", "status"))
+
+
 class Objective(NamedTuple):
     """sense: 1 for what is made small, -1 for what is made large."""
 
@@ -161,24 +164,22 @@ class Space:
             rows[name] = _checked(name, np.broadcast_to(one(rows), points.shape), points)
         return rows
 
+    @functools.cached_property
+    def needed(self) -> tuple[str, ...]:
+        """The words and results that `judged` reads, `point` and `status` among them."""
+        read = {name for name, _ in self.objectives} | set(self.by)
+        read = read.union(*(goal.names for goal in self.goals))
+        for name, one in reversed(self.after.items()):
+            if name in read:
+                read |= one.names
+        return tuple(n for n in ("point", "status", *self.words, *RESULTS) if n in read | _ALWAYS)
+
     def derive(self, rows: Columns) -> Columns:
         """What is derived from results too: more columns of rows that hold words and results."""
         found = dict(rows)
         for name, one in self.after.items():
             found[name] = np.array(np.broadcast_to(one(found), found["point"].shape))
         return {name: found[name] for name in self.after}
-
-    def meets(self, rows: Columns) -> NDArray[np.bool_]:
-        """Which rows fit, can be built, and meet every goal."""
-        keep = np.asarray(rows["status"] == "ok")
-        for goal in self.goals:
-            keep = keep & goal(rows)
-        return np.asarray(keep, np.bool_)
-
-    def values(self, rows: Columns) -> NDArray[np.float64]:
-        """The objectives `[rows, objectives]`, all made small."""
-        columns = [sense * np.asarray(rows[name], np.float64) for name, sense in self.objectives]
-        return np.stack(columns, axis=1)
 
     def _varied(self, points: Ints) -> Columns:
         found: Columns = {}

@@ -1,0 +1,78 @@
+"""How evaluated points stand: what they give, which meet the goals, and who is on the front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .axes import Columns
+from .pareto import front
+from .results import OK
+from .space import Space
+
+Ints = NDArray[np.int64]
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows as a sweep judges them, in their order.
+
+    point `[rows]`; values `[rows, objectives]`, all made small, NaN where unknown; meets `[rows]`:
+    can be built, fits, meets every goal, and all its objectives are known; group `[rows]`: which
+    of `groups`, the values of `by`, it is held against; missed: how many rows miss each goal.
+    """
+
+    point: Ints
+    values: NDArray[np.float64]
+    meets: NDArray[np.bool_]
+    group: Ints
+    groups: tuple[tuple[object, ...], ...]
+    missed: Mapping[str, int]
+
+    def front(self) -> NDArray[np.bool_]:
+        """Which rows meet the goals and are dominated by no other of their group that does."""
+        found = np.zeros(self.point.size, np.bool_)
+        for number in range(len(self.groups)):
+            rows = np.flatnonzero(self.meets & (self.group == number))
+            found[rows[front(self.values[rows])]] = True
+        return found
+
+
+def judged(space: Space, rows: Columns) -> Standing:
+    """The standing of rows that hold at least `space.needed`."""
+    rows = rows | space.derive(rows)
+    columns = [sense * np.asarray(rows[name], np.float64) for name, sense in space.objectives]
+    values = np.stack(columns, axis=1)
+    meets = rows["status"] == OK
+    missed = {"status": int((~meets).sum())}
+    for goal in space.goals:
+        held = np.asarray(np.broadcast_to(goal(rows), meets.shape), np.bool_)
+        missed[goal.text] = int((~held).sum())
+        meets = meets & held
+    known = np.isfinite(values)
+    for (name, _), column in zip(space.objectives, known.T, strict=True):
+        if lacking := int((meets & ~column).sum()):
+            missed[f"{name} unknown"] = lacking
+    group, groups = grouped(space, rows)
+    return Standing(
+        point=rows["point"],
+        values=values,
+        meets=np.asarray(meets & known.all(axis=1)),
+        group=group,
+        groups=groups,
+        missed=missed,
+    )
+
+
+def grouped(space: Space, rows: Columns) -> tuple[Ints, tuple[tuple[object, ...], ...]]:
+    """The group of each row by the words of `by`, and the groups in ascending order."""
+    code = np.zeros(rows["point"].size, np.int64)
+    groups: list[tuple[object, ...]] = [()]
+    for name in space.by:
+        values, place = np.unique(rows[name], return_inverse=True)
+        code = code * values.size + place
+        groups = [(*group, value) for group in groups for value in values.tolist()]
+    there, group = np.unique(code, return_inverse=True)
+    return group.astype(np.int64), tuple(groups[i] for i in there.tolist())
