@@ -72,7 +72,11 @@ class OperatorTable(msgspec.Struct, frozen=True, kw_only=True):
         """Weights, cache and activations: `[operators, devices]`."""
         return np.asarray(self.weight_bytes + self.kv_bytes + self.activation_bytes)
 
+    def width(self, group: Group) -> int:
+        """How many devices, with consecutive ranks, an operator of this group joins."""
+        return {"replica": self.tp, "stage": self.stage_devices}.get(group, self.devices)
+
     def members(self, group: Group) -> list[slice]:
         """The runs of devices that an operator of this group joins, one run after another."""
-        width = {"replica": self.tp, "stage": self.stage_devices, "pipeline": self.devices}[group]
+        width = self.width(group)
         return [slice(a, a + width) for a in range(0, self.devices, width)]
