@@ -88,11 +88,7 @@ def _tpe(ask: _Asked, space: Space, asked: Search) -> None:
         ) from None
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.TPESampler(
-        seed=space.seed,
-        constant_liar=True,
-        constraints_func=lambda trial: (trial.user_attrs["excess"],),
-    )
+    sampler = optuna.samplers.TPESampler(seed=space.seed, constant_liar=True)
     directions: Any = ["minimize"] * len(space.objectives)
     study = optuna.create_study(sampler=sampler, directions=directions)
     for begin in range(0, asked.evaluations, asked.population):
@@ -104,7 +100,7 @@ def _tpe(ask: _Asked, space: Space, asked: Search) -> None:
             trials.append(trial)
         values, excess = ask(np.array(places, np.int64))
         for trial, row, over in zip(trials, values.tolist(), excess.tolist(), strict=True):
-            trial.set_user_attr("excess", over)
+            trial.set_constraint("excess", over)
             study.tell(trial, row)
 
 

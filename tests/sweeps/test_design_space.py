@@ -1,0 +1,250 @@
+"""A design space: what its file says, which points it has, and what it refuses."""
+
+import copy
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moesaic.base import BadInput
+from moesaic.sweeps.design.expressions import expression
+from moesaic.sweeps.design.space import load, space
+from moesaic.sweeps.design.words import model_of, split_of, system_of
+
+TABLES = {
+    "title": "A test",
+    "by": ["batch"],
+    "goals": ["tpot_s < 0.05"],
+    "fixed": {"model": "mixtral-8x7b", "context": 2048},
+    "axes": {
+        "batch": {"from": 1, "to": 64, "factor": 2},
+        "machine": [
+            {"on": "dgx-h100", "system": {"price_usd_per_hour": 20.0}},
+            {"on": "duplex-8", "system.price_usd_per_hour": 30.0, "name": "the PIM"},
+        ],
+        "system": {"device": {"memory": {"bandwidth_bytes_per_s": ["2 TB/s", "4 TB/s"]}}},
+        "tp": [1, 2, 4, 8],
+    },
+    "derived": {"dp": "8 // tp", "ep": "8", "edp": "energy_j_per_token * tpot_s"},
+    "constraints": {"small": "batch * tp < 100"},
+    "objectives": {"minimise": ["tpot_s", "edp"], "maximise": ["throughput_tokens_per_s"]},
+}
+BANDWIDTH = "system.device.memory.bandwidth_bytes_per_s"
+
+
+def changed(**tables):
+    """The space's tables with some entries replaced, one deep."""
+    new = copy.deepcopy(TABLES)
+    for key, value in tables.items():
+        new[key] = new[key] | value if isinstance(new.get(key), dict) else value
+    return new
+
+
+def test_every_combination_is_a_point_and_the_last_axis_runs_fastest():
+    asked = space(TABLES)
+    assert asked.size == 7 * 2 * 2 * 4
+    rows = asked.rows(np.arange(asked.size))
+    assert rows["tp"][:5].tolist() == [1, 2, 4, 8, 1]
+    assert rows[BANDWIDTH][:5].tolist() == [2e12, 2e12, 2e12, 2e12, 4e12]
+    assert rows["batch"][[0, -1]].tolist() == [1, 64]
+    assert rows["machine"][[0, 8]].tolist() == ["dgx-h100", "the PIM"]
+    assert rows["system.price_usd_per_hour"][[0, 8]].tolist() == [20.0, 30.0]
+
+
+def test_derived_words_and_constraints_hold_in_every_row():
+    rows = space(TABLES).columns(0, 10_000)
+    assert (rows["dp"] * rows["tp"] == 8).all()
+    assert rows["dp"].dtype == np.int64
+    assert (rows["batch"] * rows["tp"] < 100).all()
+    assert set(rows) == {"point", *space(TABLES).words}
+
+
+def test_a_run_of_points_is_the_same_alone_and_after_pickling():
+    asked = pickle.loads(pickle.dumps(space(TABLES)))
+    whole, part = asked.columns(0, 112), asked.columns(30, 60)
+    among = np.isin(whole["point"], part["point"])
+    for name, column in part.items():
+        assert column.tolist() == whole[name][among].tolist()
+
+
+@pytest.mark.parametrize("method", ["random", "latin-hypercube", "sobol"])
+def test_a_drawn_point_depends_on_its_number_and_the_seed_alone(method):
+    axes = {BANDWIDTH: {"from": "1 TB/s", "to": "9 TB/s", "scale": "log"}, "tp": [1, 2]}
+    tables = TABLES | {"axes": axes | {"batch": {"from": 1, "to": 7}}, "constraints": {}}
+    asked = space(tables | {"sample": {"points": 500, "method": method}, "seed": 3})
+    whole = asked.rows(np.arange(500))
+    for name, column in asked.rows(np.arange(137, 151)).items():
+        assert column.tolist() == whole[name][137:151].tolist()
+    assert set(whole["batch"].tolist()) == set(range(1, 8))
+    assert 1e12 <= whole[BANDWIDTH].min() < 1.1e12
+    assert 8.5e12 < whole[BANDWIDTH].max() < 9e12
+    other = space(tables | {"sample": {"points": 500, "method": method}, "seed": 4})
+    assert other.rows(np.arange(9))[BANDWIDTH].tolist() != whole[BANDWIDTH][:9].tolist()
+
+
+def test_a_latin_hypercube_has_one_point_in_every_slice_of_every_axis():
+    axes = {BANDWIDTH: {"from": 1.0, "to": 2.0}, "times:" + BANDWIDTH: {"from": 0.0, "to": 1.0}}
+    tables = TABLES | {"axes": axes, "constraints": {}, "derived": {}, "by": []}
+    tables |= {"objectives": {"minimise": ["tpot_s"]}, "sample": {"points": 777}}
+    rows = space(tables).rows(np.arange(777))
+    for name, low in ((BANDWIDTH, 1.0), ("times:" + BANDWIDTH, 0.0)):
+        assert np.sort(np.floor((rows[name] - low) * 777)).tolist() == list(range(777))
+
+
+def test_words_become_specs():
+    words = {
+        "model": "mixtral-8x7b", "on": "dgx-h100", "weights": "fp8", "model.experts.count": 16,
+        BANDWIDTH: 5e12, "times:system.device.peak_flops_per_s": 2.0,
+        "system.tiers.node.size": 4, "system.tiers.node.link.latency_s": 0.0,
+    }  # fmt: skip
+    model, system = model_of(words), system_of(words)
+    assert (model.formats.experts, model.experts.count, model.experts.top_k) == ("fp8", 16, 2)
+    assert len(system.devices) == 4
+    assert all(device is system.devices[0] for device in system.devices)
+    assert system.devices[0].memory.bandwidth_bytes_per_s == 5e12
+    assert system.devices[0].peak_flops_per_s["bf16"] == 2 * 989.4e12
+    assert system.tiers[0].link.latency_s == 0.0
+    assert split_of(words, system, model).tp == 4
+
+
+def test_a_machine_is_put_together_of_equal_devices():
+    words = {"device": "v80", "count": 16, "link": "pcie-gen5-x16", "network": "ethernet-400g"}
+    assert [(tier.name, tier.size) for tier in system_of(words).tiers] == [("node", 8), ("rack", 2)]
+    assert len(system_of({"device": "v80"}).devices) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"on": "h100-sxm", "system.device.cache.bandwidth_bytes_per_s": -1.0}, "must be > 0"),
+        ({"on": "dgx-h100", "system.tiers.rack.size": 4}, "no tier 'rack'; it has node"),
+        ({"on": "v80", "system.device.cache.capacity_bytes": 1e6}, "v80 has no cache"),
+        ({"on": "dgx-h100", "device": "v80"}, "by `on`, or by `device`"),
+        ({"device": "v80", "count": 12}, "do not fill nodes of 8"),
+        ({"device": "v80", "count": 2}, "link: is not named"),
+        ({}, "name a machine"),
+    ],
+)
+def test_a_machine_that_cannot_be_is_refused(words, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        system_of(words)
+
+
+@pytest.mark.parametrize(
+    ("tables", "sentence"),
+    [
+        (changed(axes={"btach": [1]}), "did you mean batch"),
+        (changed(axes={"context": [1]}), "fixed.context: is an axis too"),
+        (changed(axes={"prompt": {"from": 1, "to": 5}}), "names no step, factor or points"),
+        (changed(axes={"prompt": {"from": 5, "to": 1}}), "no smaller"),
+        (changed(axes={"prompt": {"from": 0, "to": 8, "factor": 2}}), "begin above 0"),
+        (changed(axes={"prompt": {"from": 1, "to": 8, "factor": 2, "step": 1}}), "one of them"),
+        (changed(axes={"prompt": {"from": 1, "to": 8, "stp": 2}}), "no range"),
+        (changed(axes={"prompt": []}), "needs a list of values"),
+        (changed(axes={"prompt": [1, 1]}), "a value twice"),
+        (changed(axes={"prompt": [1.5]}), "whole numbers"),
+        (changed(axes={"weights": [8]}), "takes text"),
+        (changed(axes={"m": [{"kv": "fp8"}, {"kv": "fp8"}]}), "calls two of its tables 'fp8'"),
+        (changed(axes={"m": [{"kv": "fp8"}, {"units": "xpu"}]}), "the same words as the first"),
+        (changed(fixed={"system.device.memory.bandwith_bytes_per_s": 1.0}), f"mean {BANDWIDTH}"),
+        (changed(fixed={"system.power_w": "3 parsec"}), "unknown unit"),
+        (changed(derived={"dpp": "3"}), "did you mean pp or dp"),
+        (changed(derived={"dp": "ep", "ep": "dp"}), "in a circle: dp, ep"),
+        (changed(derived={"pp": "tpot_s"}), "cannot be derived from tpot_s"),
+        (changed(derived={"pp": "batch < 3"}), "belongs to constraints or goals"),
+        (changed(constraints={"x": "tpot_s < 3"}), "write it under goals"),
+        (changed(constraints={"x": "batch + 3"}), "must be a comparison"),
+        (changed(constraints={"x": "batch < foo"}), "no value is called 'foo'"),
+        (changed(objectives={"minimise": ["tpot"]}), "did you mean tpot_s"),
+        (changed(objectives={"minimise": [], "maximise": []}), "name at least one"),
+        (changed(goals=["tpott_s < 3"]), "did you mean tpot_s"),
+        (changed(by=["onn"]), "did you mean on"),
+        (changed(sample={"points": 0}), ">= 1"),
+        (changed(sample={"points": 9, "method": "soboll"}), "must be one of random"),
+        (changed(serch={}), "serch"),
+    ],
+)
+def test_a_space_that_cannot_be_asked_is_refused_in_one_sentence(tables, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        space(tables)
+
+
+def test_a_derived_word_without_a_value_names_the_point():
+    with pytest.raises(BadInput, match=r"derived.ep: gives 2.66667 at point 0"):
+        space(changed(derived={"ep": "8 / 3"})).columns(0, 9)
+
+
+def test_a_fault_names_the_file(tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text("title = 'x'\n[axes]\nbtach = [1]\n[objectives]\nminimise = ['tpot_s']\n")
+    with pytest.raises(BadInput, match=f"{path}: no word is called 'btach'"):
+        load(path)
+
+
+NAMES = {"a": "number", "b": "number", "system.device.power_w": "number", "on": "text"}
+ROWS = {
+    "a": np.array([1, 2, 0]),
+    "b": np.array([2.0, 2.0, 5.0]),
+    "system.device.power_w": np.array([700.0, 1.0, 2.0]),
+    "on": np.array(["x", "y", "x"], object),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("a * 2 + 1", [3, 5, 1]),
+        ("-a ** 2 + 7 % 4 - 7 // 2", [-1, -4, 0]),
+        ("max(a, 1, b) - min(a, b)", [1, 0, 5]),
+        ("a if a > 1 else system.device.power_w", [700, 2, 2]),
+        ("a < b <= 2", [True, False, False]),
+        ("on in ['x', 'z'] and not a == 1 or a == 2", [False, True, True]),
+        ("on not in ['x']", [False, True, False]),
+        ("'p' if on == 'x' else on", ["p", "y", "p"]),
+        ("ceil(log2(b)) + floor(sqrt(b)) + round(a / 2) + abs(-a) + exp(0) + log(1)", [4, 6, 6]),
+    ],
+)
+def test_an_expression_is_arithmetic_on_columns(text, wanted):
+    assert expression(text, NAMES, "k")(ROWS).tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "a +", "__import__('os').system('x')", "a.__class__", "(lambda: 1)()", "a[0]", "[a]",
+        "f'{a}'", "a := 2", "on < 'x'", "a + on", "not a", "a and b", "a if b else 2", "min()",
+        "sqrt(a, b)", "min(a, key=b)", "a in []", "a in b", "True", "1j", "~a", "a @ b", "on * 3",
+        "(" * 400 + "a" + ")" * 400, "+".join("a" * 300), "a" * 2000, "9" * 999,
+    ],
+)  # fmt: skip
+def test_what_is_no_arithmetic_is_refused(text):
+    with pytest.raises(BadInput, match=r"^k: "):
+        expression(text, NAMES, "k")
+
+
+@given(st.text(st.sampled_from("ab19.+-*/%<>=!()[], 'onifelsdtrmx_"), max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_no_text_does_anything_but_give_a_column_or_one_sentence(text):
+    try:
+        found = expression(text, NAMES, "k")
+    except BadInput:
+        return
+    assert np.broadcast_to(found(ROWS), 3).shape == (3,)
+
+
+def test_a_power_tower_ends_at_once():
+    assert expression("9 ** 9 ** 9 ** 9", NAMES, "k")(ROWS) == np.inf
+
+
+def test_paths_of_files_count_from_the_folder_of_the_space(tmp_path):
+    machine = tmp_path / "mine.toml"
+    machine.write_text('name = "mine"\n[[devices]]\ndevice = "h100-sxm"\n')
+    tables = TABLES | {"axes": {"on": ["mine.toml"]}, "derived": {}, "by": [], "constraints": {}}
+    asked = space(tables | {"objectives": {"minimise": ["tpot_s"]}}, tmp_path)
+    row = {name: column[0] for name, column in asked.columns(0, 1).items()}
+    assert system_of(row, asked.here).name == "mine"
+    with pytest.raises(BadInput, match=r"mine\.toml"):
+        system_of(row, Path("elsewhere"))
