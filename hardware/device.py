@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import msgspec
 
 from ..base import DTYPES, BadInput, Count, Natural, NonNegative, Positive, Spec, number_format
@@ -55,10 +57,9 @@ class Device(Spec, frozen=True, kw_only=True):
         A format that the device does not multiply runs at the next wider rate it has (fp4 -> fp8
         -> bf16 -> fp32). Raises BadInput where none is left.
         """
-        wanted = number_format(dtype).compute
-        for name in (wanted, *_WIDER.get(wanted, ())):
-            if name in self.peak_flops_per_s:
-                return self.peak_flops_per_s[name]
+        name = multiplied_as(number_format(dtype).compute, self.peak_flops_per_s)
+        if name is not None:
+            return self.peak_flops_per_s[name]
         raise BadInput(
             f"{self.name} has no peak for {dtype}; it has {', '.join(self.peak_flops_per_s)}",
             key="peak_flops_per_s",
@@ -77,6 +78,11 @@ _WIDER = {
     "tf32": ("fp32",),
 }
 """The formats that can stand in for one that a device lacks, nearest first."""
+
+
+def multiplied_as(wanted: str, peaks: Container[str]) -> str | None:
+    """Which of `peaks` products of the format run at: its own, else the next wider one."""
+    return next((name for name in (wanted, *_WIDER.get(wanted, ())) if name in peaks), None)
 
 
 class Cache(Spec, frozen=True, kw_only=True):

@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..base import BadInput
 from ..workload import make_step
-from .bound import spent_by_resource
+from .bound import bound, spent_by_resource
 from .fit import fit
+from .machines import COMPUTED, UNIT, Machines
 from .operators import operators
+from .prices import LACKING
 from .reasons import ACTIVATIONS, CACHE, KV, LATENCY, LINK, TENSOR, WEIGHTS
-from .setups import Setup, flatten, regular
+from .setups import MULTIPLIED, Setup, Shapes, flatten, regular
 
 RESOURCES = (TENSOR, WEIGHTS, KV, ACTIVATIONS, CACHE, LINK, LATENCY)
 """The columns of `Points.by_resource`, named as in `Estimate.by_resource`. What that calls
@@ -24,12 +26,14 @@ imbalance counts here with what the busiest device spends it on."""
 
 class Points(msgspec.Struct, frozen=True, kw_only=True):
     """One number per point: seconds of the step `[points]`, their split by resource
-    `[points, RESOURCES]`, and the bytes to spare on the fullest device `[points]` (negative: it
-    does not fit)."""
+    `[points, RESOURCES]`, the bytes to spare on the fullest device `[points]` (negative: it does
+    not fit), and the joules of the step on all devices `[points]`: NaN where a published constant
+    lacks, or where they were not asked for."""
 
     seconds: NDArray[np.float64]
     by_resource: NDArray[np.float64]
     spare_bytes: NDArray[np.float64]
+    energy_j: NDArray[np.float64]
 
     def limiter(self) -> list[str]:
         """The resource with the largest share of each point."""
@@ -45,12 +49,18 @@ def points(
     prefill: ArrayLike = 0,
     cached: ArrayLike = 0,
     prefill_requests: ArrayLike = 1,
+    machines: Machines | None = None,
+    machine: ArrayLike | None = None,
+    energy: bool = False,
 ) -> Points:
     """The roofline of many steps under uniform routing and contiguous experts.
 
     index: `[points]`, the setup of each point; the others: whole numbers `[points]` or one for
-    all, as in `workload.make_step`. Equal to `bound(operators(...))` of each point. Setups of
-    unequal devices, or whose stages cross the tiers unevenly, take that plain path.
+    all, as in `workload.make_step`. machines: the numbers of machines in place of those of the
+    setups' systems, whose tiers they must have; machine: `[points]`, the row of each point, its own
+    by default. energy: joules too. Equal to `bound(operators(...))` of each point. Setups of
+    unequal devices, or whose stages cross the tiers unevenly, take that plain path, and their own
+    system's numbers: with machines in its place they are refused.
     """
     which = _whole("index", index, np.size(index)).astype(np.int64)
     if which.max(initial=-1) >= len(setups):
@@ -72,11 +82,20 @@ def points(
         seconds=np.zeros(which.size),
         by_resource=np.zeros((which.size, len(RESOURCES))),
         spare_bytes=np.zeros(which.size),
+        energy_j=np.full(which.size, np.nan),
     )
     if not plain.all():
-        _fast(setups, plain, which, columns, out)
+        places = None if machines is None else _rows(machines, machine, which.size)
+        _fast(setups, plain, which, columns, machines, places, energy, out)
     for point in np.flatnonzero(plain[which]).tolist():
-        _slow(setups[which[point]], {k: int(v[point]) for k, v in columns.items()}, out, point)
+        setup = setups[which[point]]
+        if machines is not None:
+            raise BadInput(
+                "has unlike devices, or a split that crosses its tiers unevenly: its numbers "
+                "cannot be given apart",
+                key=setup.system.name,
+            )
+        _slow(setup, {k: int(v[point]) for k, v in columns.items()}, energy, out, point)
     return out
 
 
@@ -93,26 +112,98 @@ def _whole(key: str, value: ArrayLike, size: int) -> NDArray[np.float64]:
     return np.ascontiguousarray(column, np.float64)
 
 
+def _rows(machines: Machines, machine: ArrayLike | None, size: int) -> NDArray[np.int64]:
+    """The row of each point."""
+    given = np.arange(size) if machine is None else machine
+    rows = _whole("machine", given, size).astype(np.int64)
+    if rows.max(initial=-1) >= len(machines):
+        raise BadInput(f"must lie in 0..{len(machines) - 1}", key="machine")
+    return rows
+
+
 def _fast(
     setups: Sequence[Setup],
     plain: NDArray[np.bool_],
     which: NDArray[np.int64],
     columns: dict[str, NDArray[np.float64]],
+    machines: Machines | None,
+    rows: NDArray[np.int64] | None,
+    energy: bool,
     out: Points,
 ) -> None:
-    from .walk import walk
+    from .walk import walk, weights
 
-    kept = np.flatnonzero(~plain)
-    place = np.full(len(setups), -1)
-    place[kept] = np.arange(kept.size)
-    flat = flatten([setups[i] for i in kept.tolist()])
-    arguments: list[Any] = [place[which], *columns.values()]
-    arguments += [getattr(flat, name) for name in flat.__struct_fields__]
-    arguments += [out.seconds, out.by_resource, out.spare_bytes]
+    kept, shape_of = _distinct(setups, plain)
+    shapes = flatten(kept)
+    if machines is None or rows is None:
+        machines, of_setup = _own(setups, plain)
+        rows = of_setup[which]
+    which = shape_of[which]
+    if shapes.tier.shape[1] > machines.link.shape[1]:
+        raise BadInput(
+            f"state {machines.link.shape[1]} tiers of links for setups of {shapes.tier.shape[1]}",
+            key="machines",
+        )
+    _multiplied(kept, shapes, which, machines, rows)
+    held = np.zeros(shapes.counts.shape[:2])
+    shaped: list[Any] = [shapes.shape, shapes.layer, shapes.mixer, shapes.counts, shapes.format]
+    shaped += [np.ones(2, UNIT), np.ones((2, len(COMPUTED))), held]
+    weights(*shaped)
+    arguments: list[Any] = [which, rows, *columns.values(), energy]
+    arguments += [getattr(shapes, name) for name in shapes.__struct_fields__]
+    arguments += [held, *(getattr(machines, name) for name in machines.__struct_fields__)]
+    arguments += [out.seconds, out.by_resource, out.spare_bytes, out.energy_j]
     walk(*arguments)
 
 
-def _slow(setup: Setup, asked: dict[str, int], out: Points, point: int) -> None:
+def _own(setups: Sequence[Setup], plain: NDArray[np.bool_]) -> tuple[Machines, NDArray[np.int64]]:
+    """The numbers of the setups' own systems, and the row of each setup: 0 on the plain path."""
+    fast = [setups[i].system for i in np.flatnonzero(~plain).tolist()]
+    systems = {id(system): system for system in fast}
+    place = {key: row for row, key in enumerate(systems)}
+    rows = np.array([place.get(id(setup.system), 0) for setup in setups])
+    return Machines.joined([Machines.of(system) for system in systems.values()]), rows
+
+
+def _distinct(
+    setups: Sequence[Setup], plain: NDArray[np.bool_]
+) -> tuple[list[Setup], NDArray[np.int64]]:
+    """One of the setups for each shape, and the shape of each setup: -1 for the plain path."""
+    kept: list[Setup] = []
+    place = np.full(len(setups), -1)
+    seen: dict[tuple[object, ...], int] = {}
+    for i in np.flatnonzero(~plain).tolist():
+        setup = setups[i]
+        sizes = tuple(tier.size for tier in setup.system.tiers)
+        key = (id(setup.model), setup.parallel, sizes, len(setup.system.devices))
+        if key not in seen:
+            seen[key] = len(kept)
+            kept.append(setup)
+        place[i] = seen[key]
+    return kept, place
+
+
+def _multiplied(
+    kept: Sequence[Setup],
+    shapes: Shapes,
+    which: NDArray[np.int64],
+    machines: Machines,
+    rows: NDArray[np.int64],
+) -> None:
+    """Raises BadInput where no unit of a machine multiplies a format of its model."""
+    lacks = np.asarray((machines.peak <= LACKING).all(axis=1))
+    if not lacks.any():
+        return
+    fast = np.flatnonzero(which >= 0)
+    for column, part in enumerate(MULTIPLIED):
+        wrong = lacks[rows[fast], shapes.format[which[fast], column]]
+        if wrong.any():
+            setup = kept[int(which[fast[np.argmax(wrong)]])]
+            form = getattr(setup.model.formats, part)
+            raise BadInput(f"has no peak for {form}", key="peak_flops_per_s")
+
+
+def _slow(setup: Setup, asked: dict[str, int], energy: bool, out: Points, point: int) -> None:
     step = make_step(
         setup.model,
         batch=asked["batch"],
@@ -127,3 +218,6 @@ def _slow(setup: Setup, asked: dict[str, int], out: Points, point: int) -> None:
     out.by_resource[point] = [spent.get(name, 0.0) for name in RESOURCES]
     out.seconds[point] = out.by_resource[point].sum()
     out.spare_bytes[point] = float((held.capacity - held.needed).min())
+    if energy:
+        joules = bound(table, setup.system).energy_j
+        out.energy_j[point] = np.nan if joules is None else joules

@@ -22,6 +22,7 @@ MAY_IMPORT = {
 HEAVY = {"matplotlib", "ortools", "numba", "cupy", "duckdb", "pandas", "scipy", "optuna", "joblib"}
 OPENED_ON_DEMAND = {
     "roofline/walk.py",
+    "roofline/walk_resources.py",
     "simulator/memory/check_walk.py",
     "sweeps/design/dominance.py",
 }

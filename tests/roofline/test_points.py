@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+from typing import Any
+
+import msgspec
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moesaic.base import BadInput
 from moesaic.hardware import load as hardware
 from moesaic.roofline import bound, fit, operators
 from moesaic.roofline.bound import spent_by_resource
+from moesaic.roofline.machines import Machines, figures_of
+from moesaic.roofline.operators import check
 from moesaic.roofline.points import RESOURCES, points
 from moesaic.roofline.setups import Setup, regular
 from moesaic.workload import Parallel, load, make_step
@@ -25,20 +32,26 @@ def compiled():
     assert points([one], [0], batch=1).seconds.shape == (1,)
 
 
-@st.composite
-def setups(draw) -> Setup:
-    model = load.model(draw(st.sampled_from(load.names())))
-    system = hardware.system(draw(st.sampled_from(SYSTEMS)))
-    tp, dp = draw(st.sampled_from([1, 2, 4, 8, 16])), draw(st.integers(1, 8))
-    pp = draw(st.integers(1, 3))
-    ep = draw(st.sampled_from([d for d in range(1, tp * dp + 1) if tp * dp % d == 0]))
-    parallel = Parallel(tp=tp, dp=dp, pp=pp, ep=ep)
-    try:
-        parallel.check(model)
-    except BadInput:
-        assume(False)
-    assume(parallel.devices <= len(system.devices))
-    return Setup(model=model, system=system, parallel=parallel)
+@functools.cache
+def setups_of(model: str, system: str, plain: bool) -> list[Setup]:
+    """The splits of a model that fit a system; those of the compiled walk only, unless plain."""
+    one, other, found = load.model(model), hardware.system(system), []
+    for tp, dp, pp in itertools.product((1, 2, 4, 8, 16), range(1, 9), (1, 2, 3)):
+        for ep in (d for d in range(1, tp * dp + 1) if tp * dp % d == 0):
+            setup = Setup(model=one, system=other, parallel=Parallel(tp=tp, dp=dp, pp=pp, ep=ep))
+            try:
+                check(one, other, setup.parallel)
+            except BadInput:
+                continue
+            if plain or regular(setup):
+                found.append(setup)
+    return found
+
+
+def setups(plain: bool):
+    return st.tuples(st.sampled_from(load.names()), st.sampled_from(SYSTEMS)).flatmap(
+        lambda named: st.sampled_from(setups_of(*named, plain))
+    )
 
 
 LOADS = st.fixed_dictionaries(
@@ -53,7 +66,7 @@ LOADS = st.fixed_dictionaries(
 
 
 @settings(max_examples=40, deadline=None)
-@given(setups(), LOADS)
+@given(setups(plain=True), LOADS)
 def test_points_equal_operators_followed_by_bound(setup, asked):
     step = make_step(setup.model, **asked)
     table = operators(setup.model, step, setup.system, setup.parallel)
@@ -69,20 +82,98 @@ def test_points_equal_operators_followed_by_bound(setup, asked):
     assert spent == pytest.approx(wanted, rel=1e-9, abs=1e-9 * got.seconds[0])
 
 
+@settings(max_examples=40, deadline=None)
+@given(setups(plain=False), LOADS, st.data())
+def test_rows_of_machines_equal_systems_with_these_figures(setup, asked, data):
+    """Each row alone is a system of its own: its seconds, bytes to spare, and joules."""
+    columns = data.draw(figures(setup.system))
+    machines = Machines.of(setup.system, columns)
+    rows = data.draw(st.lists(st.integers(0, 1), min_size=1, max_size=2))
+    got = points([setup], [0] * len(rows), machines=machines, machine=rows, energy=True, **asked)
+    step = make_step(setup.model, **asked)
+    for i, row in enumerate(rows):
+        system = with_figures(setup.system, {path: column[row] for path, column in columns.items()})
+        table = operators(setup.model, step, system, setup.parallel)
+        estimate, held = bound(table, system), fit(setup.model, table, system, setup.parallel)
+        joules = np.nan if estimate.energy_j is None else estimate.energy_j
+        assert got.seconds[i] == pytest.approx(estimate.seconds, rel=1e-9)
+        assert got.spare_bytes[i] == pytest.approx((held.capacity - held.needed).min(), abs=1.0)
+        assert got.energy_j[i] == pytest.approx(joules, rel=1e-9, nan_ok=True)
+
+
+@st.composite
+def figures(draw, system):
+    """Two rows of some of a system's figures; all joules, or some of them."""
+    varied = {}
+    paths = [path for path in figures_of(system) if "peak_flops_per_s" not in path]
+    for path in paths:
+        value = stated(system, path)
+        if path.endswith(("_j_per_byte", "_j_per_flop")):
+            if draw(st.integers(0, 7)):
+                varied[path] = [draw(st.sampled_from([1e-12, 3e-11])), 2e-12]
+        elif value is not None and draw(st.booleans()):
+            varied[path] = [value * draw(st.floats(0.1, 10)), value]
+    for side in ("device", "device.host"):
+        # Of all formats together: the ratio of fp8 to bf16 is checked.
+        factor = draw(st.floats(0.1, 10))
+        for name, value in (stated(system, f"{side}.peak_flops_per_s") or {}).items():
+            varied[f"{side}.peak_flops_per_s.{name}"] = [value * factor, value]
+    return {path: np.array(rows) for path, rows in varied.items()}
+
+
+def stated(system, path):
+    node = system.devices[0]
+    first, *steps = path.split(".")
+    if first == "tiers":
+        name = steps.pop(0)
+        node = next(tier for tier in system.tiers if tier.name == name)
+    for step in steps:
+        node = getattr(node, step, None)
+    return node
+
+
+def with_figures(system, values):
+    def changed(node, below):
+        if isinstance(node, dict):
+            return {**node, **below}
+        new = {
+            name: changed(getattr(node, name), item) if isinstance(item, dict) else item
+            for name, item in below.items()
+        }
+        return msgspec.structs.replace(node, **new)
+
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        *steps, last = path.split(".")
+        node = tree
+        for part in steps:
+            node = node.setdefault(part, {})
+        node[last] = float(value)
+    device = changed(system.devices[0], tree.get("device", {}))
+    tiers = tuple(changed(tier, tree.get("tiers", {}).get(tier.name, {})) for tier in system.tiers)
+    return msgspec.structs.replace(system, devices=(device,) * len(system.devices), tiers=tiers)
+
+
 @pytest.mark.parametrize("split", [(1, 16, 16), (2, 8, 4), (4, 4, 16), (8, 2, 8), (1, 8, 8)])
 def test_points_of_three_tiers_are_equal_too(split, machine, tiny):
     tp, dp, ep = split
-    parallel, system = Parallel(tp=tp, dp=dp, ep=ep), machine(2, 4, 2)
+    parallel, bare = Parallel(tp=tp, dp=dp, ep=ep), machine(2, 4, 2)
+    joules = [path for path in figures_of(bare) if path.endswith(("_per_byte", "_j_per_flop"))]
+    values = {path: 1e-12 * (place + 1) for place, path in enumerate(joules)}
+    system = with_figures(bare, values)
     setup = Setup(model=tiny(experts=20, top_k=3), system=system, parallel=parallel)
     assert regular(setup)
     for batch, prefill, requests in ((37, 0, 1), (5, 11, 3)):
-        asked = {"batch": batch, "context": 9, "prefill": prefill, "prefill_requests": requests}
         step = make_step(
             setup.model, batch=batch, context=9, prefill=prefill, prefill_requests=requests
         )
-        table = operators(setup.model, step, system, parallel)
-        got = points([setup], [0], **asked).seconds[0]
-        assert got == pytest.approx(bound(table, system).seconds, rel=1e-9)
+        estimate = bound(operators(setup.model, step, system, parallel), system)
+        got = points(
+            [setup], [0], batch=batch, context=9, prefill=prefill, prefill_requests=requests,
+            energy=True,
+        )  # fmt: skip
+        assert got.seconds[0] == pytest.approx(estimate.seconds, rel=1e-9)
+        assert got.energy_j[0] == pytest.approx(estimate.energy_j, rel=1e-9)
 
 
 def test_the_compiled_walk_serves_ordinary_setups():
@@ -163,3 +254,55 @@ def test_a_split_that_does_not_fit_its_model_is_refused():
     )
     with pytest.raises(BadInput, match="needs 8 devices"):
         points([wide], [0], batch=1)
+
+
+def test_the_peak_of_a_format_that_is_added_serves_the_narrower_ones():
+    system = hardware.system("dgx-a100")  # has no fp8: it runs at the rate of bf16
+    setup = Setup(model=load.model("deepseek-v3"), system=system)
+    assert "fp8" not in system.devices[0].peak_flops_per_s
+    path = "device.peak_flops_per_s"
+    machines = Machines.joined(
+        [
+            Machines.of(system, {f"{path}.bf16": [312e12, 624e12]}),
+            Machines.of(system, {f"{path}.bf16": 312e12, f"{path}.fp8": 624e12}),
+        ]
+    )
+    got = points([setup], [0] * 4, prefill=4096, machines=machines, machine=[0, 1, 2, 2])
+    asked = points([setup], [0], prefill=4096)
+    assert got.seconds[0] == asked.seconds[0]
+    assert got.seconds[1] < got.seconds[2] < got.seconds[0]
+    assert got.seconds[2] == got.seconds[3]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"device.memory.bandwith_bytes_per_s": 1e12}, "device.memory.bandwidth_bytes_per_s"),
+        ({"device.internal_bandwidth_bytes_per_s": 1e12}, "no figure is called"),
+        ({"tiers.rack.link.latency_s": 1e-6}, "tiers.node.link.latency_s"),
+        ({"device.clock_hz": [1e9]}, "no figure is called"),
+        ({"device.energy_j_per_flop": [[1e-12]]}, "must be numbers, one or equally many"),
+        ({"device.energy_j_per_flop": ["few"]}, "must be numbers, one or equally many"),
+    ],
+)
+def test_a_figure_that_the_roofline_does_not_read_is_refused(columns, words):
+    with pytest.raises(BadInput, match=words):
+        Machines.of(hardware.system("dgx-h100"), columns)
+
+
+def test_machines_that_do_not_fit_their_setups_are_refused():
+    one, model = hardware.system("dgx-h100"), load.model("mixtral-8x7b")
+    two = hardware.system("two-node-h100")
+    wide = Setup(model=model, system=two, parallel=Parallel(tp=8, dp=2))
+    with pytest.raises(BadInput, match="1 tiers of links for setups of 2"):
+        points([wide], [0], batch=1, machines=Machines.of(one))
+    uneven = Setup(model=model, system=two, parallel=Parallel(dp=12, ep=6))
+    with pytest.raises(BadInput, match="cannot be given apart"):
+        points([uneven], [0], batch=1, machines=Machines.of(two))
+    narrow = Setup(model=model, system=one)
+    with pytest.raises(BadInput, match=r"machine: must lie in 0\.\.0"):
+        points([narrow], [0, 0], batch=1, machines=Machines.of(one))
+    bare = Machines.of(one)
+    bare.peak[:] = 0.0
+    with pytest.raises(BadInput, match="has no peak for bf16"):
+        points([narrow], [0], batch=1, machines=bare)
