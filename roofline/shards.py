@@ -152,4 +152,5 @@ class Drafts:
         return self.last
 
     def _row(self, value: object) -> Floats:
-        return np.broadcast_to(np.asarray(value, float), (self.devices,))
+        row = np.asarray(value, float)
+        return row if row.ndim else np.full(self.devices, row)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...base import BadInput
 from ...hardware import AnyDevice, System
 from ...roofline import OperatorTable
 from ...roofline.prices import Price, kinds
@@ -51,12 +52,17 @@ class KernelTimes(NamedTuple):
     families: dict[str, str]
 
 
-def kernel_times(steps: Sequence[Asked], backend: str = "") -> list[KernelTimes]:
-    """The times of each step's kernels; backend as in `tile`."""
+def kernel_times(steps: Sequence[Asked], backend: str = "") -> list[KernelTimes | BadInput]:
+    """The times of each step's kernels, or why it has none; backend as in `tile`."""
     book = _Book(backend)
-    layouts = [book.enter(step) for step in steps]
+    layouts: list[_Layout | BadInput] = []
+    for step in steps:
+        try:
+            layouts.append(book.enter(step))
+        except BadInput as fault:
+            layouts.append(fault)
     seconds, ends = book.priced()
-    return [layout.times(seconds, ends) for layout in layouts]
+    return [one if isinstance(one, BadInput) else one.times(seconds, ends) for one in layouts]
 
 
 class _Layout(NamedTuple):
@@ -114,6 +120,7 @@ class _Book:
         same = np.arange(len(table.operators))
         known: dict[object, int] = {}
         layout = _Layout(self.size, first, of, same, {})
+        self.size += busy.size  # a step that is refused below keeps its place
         streams: list[int] = []
         for i, operator in enumerate(table.operators):
             if operator.group or operator.name in WITHIN_EXPERTS or not busy[i].any():
@@ -132,7 +139,6 @@ class _Book:
         for number, (device, _) in enumerate(devices):
             at = np.flatnonzero(kind_of[first] == number)
             self._stream(table, streams, device, at, layout, busy)
-        self.size += busy.size
         return layout
 
     def _enter(
@@ -166,10 +172,11 @@ class _Book:
             layout.families[f"{operator.part}, {kernel.name}"] = chosen.family
             cached = shape.kv_size if isinstance(shape, Core) else 0.0
             key = kernel.name, device.name, chosen.family, operator.dtype, cached
+            machine = self._machine(device, kernel.peak)
             batch = self.batches.setdefault(key, _Batch(chosen, [], [], []))
             batch.calls.append(Calls(operator, kernel, here, load))
             batch.slots.append(begin + held)
-            batch.machines.append(self._machine(device, kernel.peak))
+            batch.machines.append(machine)
 
     def _machine(self, device: AnyDevice, dtype: str) -> int:
         key = id(device), dtype

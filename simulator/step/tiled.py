@@ -43,6 +43,8 @@ def tile(
         raise BadInput("shapes the bound; detail 'tile' has constants of its own", key="efficiency")
     price, _ = prices(table, system, Efficiency())
     (times,) = kernel_times([Asked(table, system, price)], backend)
+    if isinstance(times, BadInput):
+        raise times
     spent = spent_of(table, price, times)
     beyond: dict[str, Floats] = {
         reason: values[:, times.of] for reason, values in zip(REASONS, spent.beyond, strict=True)
