@@ -57,8 +57,13 @@ def closer(space: Space, bound: Standing, rounds: Rounds) -> Closer:
         points = bound.point[chosen]
         seen.append(rounds.round("finer", f"{len(seen):05d}", points, asked.detail))
         open_ = _open(bound, looked, judged(space, joined(seen)))
-    rows = joined(seen)
+    return seen_closer(space, bound, joined(seen))
+
+
+def seen_closer(space: Space, bound: Standing, rows: Columns) -> Closer:
+    """What is known once these rows were looked at more closely."""
     standing = judged(space, rows)
+    open_ = _open(bound, np.isin(bound.point, rows["point"]), standing)
     return Closer(
         rows=rows, standing=standing, open=int(open_.sum()), faster=_faster(bound, standing)
     )
