@@ -32,6 +32,7 @@ RESULTS: dict[str, Result] = {
     "devices": Result("number", "", "that the model is split over", True),
     "spare_bytes": Result("number", "B", "to spare on the fullest device; negative: does not fit"),
     "limiter": Result("text", "", "the resource that takes most of a decoding step"),
+    "detail": Result("text", "", "how closely it was looked at: bound, tile, cycle or served"),
     "status": Result("text", "", f"{OK!r}, {TOO_LARGE!r}, or why the point cannot be built"),
 }
 """Numbers are NaN where they are unknown: no prompt, no price, a constant that no source gives."""
