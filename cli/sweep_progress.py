@@ -1,0 +1,92 @@
+"""How far a sweep is: a bar on a terminal, a line every few seconds elsewhere; on the error
+stream."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from . import show
+
+if TYPE_CHECKING:
+    from ..sweeps.design.run import Progress
+
+EVERY_S = 5.0
+WORDS = {"bound": "bound", "finer": "more closely", "served": "served"}
+
+
+class Meter:
+    """Rate and time left of a stage, from what this run computed itself. clock: seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began: dict[str, float] = {}
+
+    def line(self, now: Progress) -> str:
+        """'bound: 65,536 of 1,000,000 points, 120,000 points/s, 8 s left'."""
+        began = self._began.setdefault(now.stage, self._clock())
+        spent, computed = self._clock() - began, now.finished - now.found
+        text = f"{WORDS[now.stage]}: {now.finished:,} of {now.asked:,} points"
+        if now.finished == now.asked:
+            return text
+        if not computed and now.found:
+            return f"{text} are there already"
+        if computed and spent > 0:
+            rate = computed / spent
+            text += f", {rate:,.3g} points/s, {lasting((now.asked - now.finished) / rate)} left"
+        return text
+
+
+def lasting(seconds: float) -> str:
+    """'8 s', '3 min', '2 h 5 min', '3 days': for people who wait."""
+    if seconds < 99.5:
+        return f"{max(1, round(seconds))} s" if seconds >= 0.95 else "under 1 s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{round(hours / 24):,} days"
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[Callable[[Progress], None]]:
+    """What a run tells its progress to."""
+    with _bar() if sys.stderr.isatty() else contextlib.nullcontext(_lines()) as told:
+        yield told
+
+
+def _lines() -> Callable[[Progress], None]:
+    meter = Meter()
+    said: dict[str, float] = {}
+
+    def told(now: Progress) -> None:
+        at = time.monotonic()
+        line = meter.line(now)
+        if now.finished == now.asked or at - said.get(now.stage, -EVERY_S) >= EVERY_S:
+            said[now.stage] = at
+            show.say(line)
+
+    return told
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskID, TextColumn
+    from rich.progress import Progress as Bars
+
+    meter = Meter()
+    rows: dict[str, TaskID] = {}
+    bars = Bars(BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True))
+    with bars:
+
+        def told(now: Progress) -> None:
+            line = meter.line(now)
+            if now.stage not in rows:
+                rows[now.stage] = bars.add_task(line)
+            bars.update(rows[now.stage], description=line, completed=now.finished, total=now.asked)
+
+        yield told

@@ -1,0 +1,43 @@
+"""What every column of a run's files is: its unit, its meaning, and what it rests on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...base import BadInput
+from ...base.units import unit_of
+from .results import RESULTS, evidence
+from .space import Space
+from .words import word
+
+GIVEN = "given"
+"""The evidence of a word: it was asked, not answered."""
+
+
+class About(NamedTuple):
+    """unit: SI or ''; says: the meaning, '' where the name says it; evidence: of this detail."""
+
+    unit: str
+    says: str
+    evidence: str
+
+
+def about(space: Space, detail: str) -> dict[str, About]:
+    """Every column of the rows of this detail, in their order: point, words, results, derived."""
+    found = {"point": About("", "number of the point in its space", GIVEN)}
+    for name in space.words:
+        found[name] = _word(name)
+    for name, result in RESULTS.items():
+        found[name] = About(result.unit, result.says, evidence(name, detail))
+    for name, one in space.after.items():
+        basis = "bound" if detail == "bound" else "simulated"
+        found[name] = About(unit_of(name) or "", f"= {one.text}", basis)
+    return found
+
+
+def _word(name: str) -> About:
+    try:
+        known = word(name)
+    except BadInput:  # a name of the space's own, for its expressions
+        return About(unit_of(name) or "", "", GIVEN)
+    return About(known.unit, known.says, GIVEN)

@@ -1,0 +1,161 @@
+"""The Parquet files of a run folder: written whole or not at all, checked, read together."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...base import BadInput
+from ...base.files import writing
+from ...base.parquet import Columns
+
+LEVEL = 3
+"""Of zstd: 15 packs a million rows a tenth smaller, in thirty times the time."""
+
+
+class Store:
+    """Writes and reads the files of one folder through one connection.
+
+    A fault of the disk says that what is finished stays, and how to go on. One thread: the rows of
+    a file keep their order, and its bytes do not depend on the machine.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import duckdb
+
+        self.folder = folder
+        self._connection = duckdb.connect(config={"threads": 1})
+
+    def write(self, path: Path, columns: Columns, metadata: Mapping[str, str]) -> None:
+        """One file, on the disk before it bears its name. Raises BadInput: disk full, no
+        permission."""
+        pairs = ", ".join(f"{quoted(k)}: {quoted(v)}" for k, v in metadata.items())
+        # A column of texts without a row says nothing of its type.
+        shown = ", ".join(
+            f"CAST({named(n)} AS VARCHAR) AS {named(n)}" if column.dtype.kind == "O" else named(n)
+            for n, column in columns.items()
+        )
+        with disk_faults(self.folder), writing(path) as beside:
+            self._connection.register("columns", columns)
+            try:
+                self._connection.execute(
+                    f"COPY (SELECT {shown} FROM columns) TO {quoted(str(beside))} "
+                    "(FORMAT parquet, USE_TMP_FILE false, COMPRESSION zstd, "
+                    f"COMPRESSION_LEVEL {LEVEL}, "
+                    f"KV_METADATA {{{pairs}}})"
+                )
+            finally:
+                self._connection.unregister("columns")
+            with beside.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+    def finished(self, path: Path, expected: Mapping[str, str]) -> bool:
+        """Whether the file is there, whole, and states what is expected of it. Every page is
+        read: one that is cut off, or filled with zeros, is not finished."""
+        import duckdb
+
+        if not path.is_file():
+            return False
+        file = quoted(str(path))
+        try:
+            stated = dict(
+                self._connection.execute(
+                    f"SELECT decode(key), decode(value) FROM parquet_kv_metadata({file})"
+                ).fetchall()
+            )
+            if any(stated.get(key) != value for key, value in expected.items()):
+                return False
+            rows = self._connection.execute(
+                f"SELECT count(*), count(COLUMNS(*)) FROM read_parquet({file})"
+            ).fetchall()
+        except (duckdb.Error, UnicodeDecodeError):
+            return False
+        return str(rows[0][0]) == stated.get("rows")
+
+    def read(self, paths: Sequence[Path], names: Sequence[str]) -> Columns:
+        """The named columns of the files, by ascending point. Raises BadInput for a damaged one."""
+        import duckdb
+
+        if not paths:
+            return {name: np.zeros(0) for name in names}
+        shown = ", ".join(map(named, names))
+        try:
+            found = self._connection.execute(
+                f'SELECT {shown}, point AS "order of rows" FROM {table_of(paths)}'
+            ).fetchnumpy()
+        except (duckdb.Error, UnicodeDecodeError) as fault:
+            raise BadInput(f"cannot be read: {sentence(fault)}", file=self.folder) from None
+        rows = {name: unmasked(column) for name, column in found.items()}
+        points = rows.pop("order of rows")
+        if (points[1:] > points[:-1]).all():  # as it is where one file follows the other
+            return rows
+        order = np.argsort(points, kind="stable")
+        return {name: column[order] for name, column in rows.items()}
+
+
+def table_of(paths: Sequence[Path]) -> str:
+    """The files as one table of SQL; columns that some of them lack are empty there."""
+    files = ", ".join(quoted(str(path)) for path in paths)
+    return f"read_parquet([{files}], union_by_name = true)"
+
+
+def named(column: str) -> str:
+    """The name as SQL takes it."""
+    return '"' + column.replace('"', '""') + '"'
+
+
+def quoted(text: str) -> str:
+    """The text as SQL takes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def unmasked(column: Any) -> np.ndarray[Any, Any]:
+    """Numbers with nan where the file holds none; text with an empty string."""
+    if not isinstance(column, np.ma.MaskedArray):
+        return np.asarray(column)
+    if column.dtype.kind in "iu" and np.any(column.mask):
+        column = np.ma.MaskedArray(column, dtype=np.float64)
+    return np.asarray(column.filled("" if column.dtype.kind == "O" else np.nan))
+
+
+@contextlib.contextmanager
+def disk_faults(folder: Path) -> Iterator[None]:
+    """What the disk refuses as one sentence that says how to go on."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as fault:
+        raise _stopped(folder, sentence(fault)) from None
+    except OSError as fault:
+        raise _stopped(folder, (fault.strerror or str(fault)).lower()) from None
+    except BadInput as fault:
+        raise _stopped(folder, fault.what.removeprefix("cannot be written: ")) from None
+
+
+def _stopped(folder: Path, why: str) -> BadInput:
+    mend = "free some space" if "space" in why or "large" in why or "quota" in why else "mend it"
+    return BadInput(
+        f"cannot be written: {why}; what is finished stays: {mend}, then `moesaic sweep resume "
+        f"{folder}`",
+        file=folder,
+    )
+
+
+def sentence(fault: BaseException) -> str:
+    """The words of duckdb without its kind of fault, its JSON, and the lines that point at SQL."""
+    text = str(fault)
+    if number := re.search(r'"errno":"(\d+)"', text):
+        return os.strerror(int(number[1])).lower()
+    for known in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if os.strerror(known) in text:
+            return os.strerror(known).lower()
+    line = text.splitlines()[0] if text else type(fault).__name__
+    return re.sub(r"^[A-Z]\w*(?: \w+)? Error: ", "", line)
