@@ -86,9 +86,10 @@ def load_fitted(path: str | Path) -> Fitted:
     return load(Fitted, path)
 
 
-def shipped_gpus(kind: str) -> list[str]:
+@functools.cache
+def shipped_gpus(kind: str) -> tuple[str, ...]:
     """The GPUs whose constants for a kind of table ship."""
-    return sorted(file.stem for file in (FOLDER / kind).glob("*.toml"))
+    return tuple(sorted(file.stem for file in (FOLDER / kind).glob("*.toml")))
 
 
 def shipped(gpu: str, kind: str = "moe") -> Fitted:

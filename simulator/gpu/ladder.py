@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,15 +114,21 @@ def ladder(
     that the roofline counts, a reason is negative.
     """
     terms = KERNELS[kernel].terms
-
-    def seconds(these: AnyConstants) -> Floats:
-        return np.asarray(sum(terms(asked, machine, these).values()))
-
+    before, *after = (
+        np.asarray(sum(terms(asked, machine, these).values()))
+        for these in _rungs(kernel, constants)
+    )
     found: dict[str, Floats] = {}
-    before = seconds(constants)
-    for reason, ideals in IDEALS[kernel]:
-        constants = at_ends(constants, ideals)
-        after = seconds(constants)
-        found[reason] = before - after
-        before = after
+    for (reason, _), seconds in zip(IDEALS[kernel], after, strict=True):
+        found[reason] = before - seconds
+        before = seconds
     return {**found, TILES: before - roofline_s}
+
+
+@functools.lru_cache(256)
+def _rungs(kernel: str, constants: AnyConstants) -> tuple[AnyConstants, ...]:
+    """The constants as they are, then with one effect after another taken away."""
+    rungs = [constants]
+    for _, ideals in IDEALS[kernel]:
+        rungs.append(at_ends(rungs[-1], ideals))
+    return tuple(rungs)

@@ -181,8 +181,8 @@ class _Book:
     def _machine(self, device: AnyDevice, dtype: str) -> int:
         key = id(device), dtype
         if key not in self.numbers:
-            self.numbers[key] = len(self.machines)
             self.machines.append(Machine.of(device, dtype))
+            self.numbers[key] = len(self.machines) - 1
         return self.numbers[key]
 
     def _stream(

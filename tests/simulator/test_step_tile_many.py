@@ -106,9 +106,9 @@ def _alone(operator, device, place, table):
     if isinstance(operator.shape, Routed):
         load = load_on(operator.shape, table.stage_devices)
     for kernel in kernels_of(operator):
-        if isinstance(operator.shape, Core):
-            if not operator.shape.requests[kernel.requests, place]:
-                continue
+        shape = operator.shape
+        if isinstance(shape, Core) and not shape.requests[kernel.requests, place]:
+            continue
         chosen = choose(
             device.name,
             kernel.table,

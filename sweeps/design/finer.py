@@ -1,0 +1,174 @@
+"""Rows of words evaluated more closely than at the bound: by tiles, cycle by cycle, or served.
+
+Every row is priced by itself: rows only share specs and the arrays that they are computed in, so no
+result depends on which rows stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...base import BadInput, unknown
+from ...base.parquet import Columns
+from ...hardware import Gpu, Pim, System
+from ...roofline.operators import operators
+from ...simulator.step.cycle import cycle
+from ...simulator.step.policies import policy_of
+from ...simulator.step.rates import Rates, memory_rates
+from ...simulator.step.tiled_many import Question, tile_many
+from ...workload import Step, make_step
+from .grouped import said
+from .results import RESULTS
+from .rows import Answer, Row, Setup, rows_of
+from .serving import served
+
+Answers = Iterator[tuple[Row, Answer | BadInput]]
+
+
+def finer(columns: Columns, detail: str, seed: int, bound: Columns, here: Path = Path()) -> Columns:
+    """The results of rows of words at a detail of `DETAILS`; bound: their results at the bound.
+    here: what the paths of files are relative to.
+
+    Rows that the bound has no numbers for keep its sentence in `status`; rows that this detail
+    cannot price get one. Energy, price, area, power and bytes are those of the bound where the
+    detail says nothing of them. Equal for equal rows and seeds, whatever stands beside them.
+    """
+    if detail not in DETAILS:
+        raise unknown("detail", detail, DETAILS, key="detail")
+    out = {name: np.array(bound[name]) for name in RESULTS}
+    built: list[Row] = []
+    for row in rows_of(columns, bound, here):
+        if isinstance(row, Row):
+            built.append(row)
+        else:
+            _refuse(out, row.number, row.fault)
+    for row, answer in DETAILS[detail](built, seed):
+        if isinstance(answer, BadInput):
+            _refuse(out, row.number, answer)
+        else:
+            _enter(out, row, answer)
+    return out
+
+
+def _refuse(out: Columns, number: int, fault: BadInput) -> None:
+    for name, result in RESULTS.items():
+        out[name][number] = "" if result.kind == "text" else np.nan
+    out["status"][number] = said(fault)
+
+
+def _enter(out: Columns, row: Row, answer: Answer) -> None:
+    rate = answer.throughput_tokens_per_s
+    if rate is None:
+        rate = row.word("batch") / answer.tpot_s
+    found: dict[str, Any] = {
+        "tpot_s": answer.tpot_s,
+        "ttft_s": answer.ttft_s,
+        "throughput_tokens_per_s": rate,
+        "device_tokens_per_s": rate / out["devices"][row.number],
+        "cost_usd_per_token": out["price_usd_per_hour"][row.number] / 3600 / rate,
+        "energy_j_per_token": answer.energy_j_per_token,
+        "limiter": answer.limiter,
+    }
+    for name, value in found.items():
+        if value is not None:
+            out[name][row.number] = value
+
+
+def _by_tiles(rows: Sequence[Row], seed: int) -> Answers:
+    """Steps of all rows side by side; a prompt is one more step."""
+    by_kernels: dict[str, list[Row]] = {}
+    for row in rows:
+        by_kernels.setdefault(row.word("kernels"), []).append(row)
+    for kernels, some in by_kernels.items():
+        found = tile_many((_question(row, step) for row in some for step in _steps(row)), kernels)
+        limiters = found.limiter()
+        place = 0
+        for row in some:
+            count = 2 if row.word("prompt") else 1
+            own = range(place, place + count)
+            fault = next((found.faults[i] for i in own if i in found.faults), None)
+            seconds = found.seconds[place : place + count].tolist()
+            yield row, fault or Answer(*seconds, limiter=limiters[place])
+            place += count
+
+
+def _steps(row: Row) -> Iterator[Step]:
+    """A decoding step, then a prompt alone if the row asks for one."""
+    yield make_step(row.setup.model, batch=row.word("batch"), context=row.word("context"))
+    if row.word("prompt"):
+        yield make_step(row.setup.model, prefill=row.word("prompt"))
+
+
+def _question(row: Row, step: Step) -> Question:
+    return Question(row.setup.model, step, row.setup.system, row.setup.parallel)
+
+
+def _by_cycles(rows: Sequence[Row], seed: int) -> Answers:
+    """One row after another; what the memory core leaves of the bandwidths is shared."""
+    known: dict[tuple[int, bool], tuple[Setup, Rates]] = {}
+    for row in rows:
+        try:
+            yield row, _cycled(row, known, seed)
+        except BadInput as fault:
+            yield row, fault
+
+
+def _cycled(row: Row, known: dict[tuple[int, bool], tuple[Setup, Rates]], seed: int) -> Answer:
+    model, system, parallel = row.setup
+    units = row.word("units")
+    alone = policy_of(units).share is None
+    key = id(row.setup), alone
+    if key not in known:  # the setup is kept beside its rates, so that its id stays its own
+        known[key] = row.setup, memory_rates(system, model, alone=alone)
+    rates, seconds, energy, limiter = known[key][1], [], None, ""
+    for step in _steps(row):
+        table = operators(model, step, system, parallel)
+        found = cycle(table, system, rates, units=units, seed=seed)
+        if not seconds:
+            energy, limiter = found.energy_j, found.limiter
+        seconds.append(found.seconds)
+    return Answer(
+        seconds[0],
+        ttft_s=seconds[1] if len(seconds) > 1 else None,
+        energy_j_per_token=None if energy is None else energy / row.word("batch"),
+        limiter=limiter,
+    )
+
+
+def closest(system: System) -> str:
+    """The closest look that there is at such a machine: 'tile' for GPUs, 'cycle' for PIM with
+    hosts, else 'bound'."""
+    device = system.devices[0]
+    if isinstance(device, Pim) and device.host is not None:
+        return "cycle"
+    return "tile" if isinstance(device, Gpu) else "bound"
+
+
+def _closest(rows: Sequence[Row], seed: int) -> Answers:
+    """Each row by the closest look at its machine; rows that stay at the bound are left as are."""
+    by_detail: dict[str, list[Row]] = {}
+    for row in rows:
+        by_detail.setdefault(closest(row.setup.system), []).append(row)
+    for detail in ("tile", "cycle"):
+        yield from DETAILS[detail](by_detail.get(detail, []), seed)
+
+
+def _served(rows: Sequence[Row], seed: int) -> Answers:
+    for row in rows:
+        try:
+            yield row, served(row, closest(row.setup.system), seed)
+        except BadInput as fault:
+            yield row, fault
+
+
+DETAILS: dict[str, Callable[[Sequence[Row], int], Answers]] = {
+    "tile": _by_tiles,
+    "cycle": _by_cycles,
+    "finer": _closest,
+    "served": _served,
+}
+"""Details closer than the bound: rows and a seed to answers by row, in any order."""
