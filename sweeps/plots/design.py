@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 MARKERS = "osD^vPX*<>hp"
 MOST_LABELS = 12
+MOST_TICKS = 12
 CELLS = 160
 """Of the picture of all points, each way."""
 MOST_LINES = 300
@@ -55,11 +56,10 @@ def _panel(axes: Axes, found: Outcome, names: list[str], pair: tuple[int, int]) 
     every = (found.standing.values * senses)[found.standing.meets]
     front = found.front_standing.values * senses
     logs = [_log(every[:, k]) for k in pair]
-    for log, way in zip(logs, "xy", strict=True):
-        if log:
-            axes.set(**{f"{way}scale": "log"})
     if len(every):
         _shade(axes, every[:, pair[0]], every[:, pair[1]], logs)
+    for k, way in zip(pair, "xy", strict=True):
+        _scaled(axes, way, every[:, k])
     for label, rows in _labelled(found.front, found.label).items():
         number = list(_labelled(found.front, found.label)).index(label)
         axes.plot(
@@ -77,6 +77,33 @@ def _panel(axes: Axes, found: Outcome, names: list[str], pair: tuple[int, int]) 
 
 def _log(values: Floats) -> bool:
     return bool(values.size and (values > 0).all() and values.max() > 10 * values.min())
+
+
+def _scaled(axes: Axes, way: str, values: Floats) -> None:
+    """An axis with room at both ends; of numbers that span decades in logarithms, with plain ticks:
+    along x the values themselves, when they are few whole numbers."""
+    from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullLocator
+
+    low, high = float(values.min()), float(values.max())
+    axis = axes.xaxis if way == "x" else axes.yaxis
+    ends = (low - 0.05 * (high - low), high + 0.05 * (high - low)) if high > low else None
+    if _log(values):
+        room = (high / low) ** 0.05
+        ends = (low / room, high * room)
+        axes.set(**{f"{way}scale": "log"})
+        few = np.unique(values[values == np.floor(values)])
+        decades = np.log10(high / low)
+        subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
+        axis.set_major_locator(
+            FixedLocator(few.tolist())
+            if way == "x" and 1 < few.size <= MOST_TICKS
+            else LogLocator(subs=subs)
+        )
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(EngFormatter(sep=""))
+    axes.tick_params(axis="x" if way == "x" else "y", labelsize=7)
+    if ends is not None:
+        axes.set(**{f"{way}lim": ends})
 
 
 def _shade(axes: Axes, x: Floats, y: Floats, logs: Sequence[bool]) -> None:
@@ -128,10 +155,8 @@ def winners(contests: Sequence[Contest], by: str) -> Figure:
                 )  # fmt: skip
             every = np.array([value for one in mine for value in one.best.values()])
             axes.set(xlabel=by, ylabel=titled(objective))
-            if _log(x):
-                axes.set_xscale("log", base=2)
-            if _log(every):
-                axes.set_yscale("log")
+            _scaled(axes, "x", x)
+            _scaled(axes, "y", every)
         handles, texts = grid.ravel()[0].get_legend_handles_labels()
         made.legend(handles, texts, loc="outside lower center", ncols=4, fontsize=7)
     return made
@@ -167,7 +192,7 @@ def parallel(found: Outcome) -> Figure:
     names += [name for name, _ in found.space.objectives]
     count = rows["point"].size
     kept = np.unique(np.linspace(0, count - 1, min(count, MOST_LINES)).round().astype(int))
-    with figure(max(7.2, 1.1 * len(names)), 4.2) as (made, axes):
+    with figure(max(7.2, 1.2 * len(names)), 4.2) as (made, axes):
         for i, (name, members) in enumerate(_labelled(rows, label).items()):
             drawn = np.intersect1d(kept, members)
             y = np.stack([_place(rows[column])[drawn] for column in names])
@@ -179,7 +204,7 @@ def parallel(found: Outcome) -> Figure:
             axes.annotate(high, (x, 1.02), ha="center", fontsize=7)
             axes.annotate(low, (x, -0.06), ha="center", fontsize=7)
         axes.set_xticks(range(len(names)), [_short(name) for name in names], fontsize=7)
-        axes.set(yticks=[], ylim=(-0.1, 1.1))
+        axes.set(yticks=[], ylim=(-0.1, 1.1), xlim=(-0.5, len(names) - 0.5))
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, fontsize=7)
     return made
 
@@ -194,12 +219,17 @@ def _place(column: NDArray[Any]) -> Floats:
 
 
 def _ends(column: NDArray[Any]) -> tuple[str, str]:
-    low, high = (min(column.tolist()), max(column.tolist()))
-    return _short(f"{low:.3g}" if isinstance(low, float) else str(low)), _short(
+    """The least and the largest value, as short as they can be."""
+    low, high = min(column.tolist()), max(column.tolist())
+    return _cut(f"{low:.3g}" if isinstance(low, float) else str(low)), _cut(
         f"{high:.3g}" if isinstance(high, float) else str(high)
     )
 
 
-def _short(name: str, most: int = 14) -> str:
-    last = name.rpartition(".")[2]
-    return last if len(last) <= most else f"{last[: most - 1]}…"
+def _short(name: str) -> str:
+    """The last part of a path."""
+    return _cut(name.rpartition(".")[2])
+
+
+def _cut(text: str, most: int = 14) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
