@@ -91,8 +91,9 @@ def _by_tiles(rows: Sequence[Row], seed: int) -> Answers:
             count = 2 if row.word("prompt") else 1
             own = range(place, place + count)
             fault = next((found.faults[i] for i in own if i in found.faults), None)
-            seconds = found.seconds[place : place + count].tolist()
-            yield row, fault or Answer(*seconds, limiter=limiters[place])
+            first_s = float(found.seconds[place + 1]) if count == 2 else None
+            answer = Answer(float(found.seconds[place]), first_s, limiter=limiters[place])
+            yield row, fault or answer
             place += count
 
 
@@ -124,18 +125,18 @@ def _cycled(row: Row, known: dict[tuple[int, bool], tuple[Setup, Rates]], seed: 
     key = id(row.setup), alone
     if key not in known:  # the setup is kept beside its rates, so that its id stays its own
         known[key] = row.setup, memory_rates(system, model, alone=alone)
-    rates, seconds, energy, limiter = known[key][1], [], None, ""
-    for step in _steps(row):
-        table = operators(model, step, system, parallel)
-        found = cycle(table, system, rates, units=units, seed=seed)
-        if not seconds:
-            energy, limiter = found.energy_j, found.limiter
-        seconds.append(found.seconds)
+    step, *prompt = (
+        cycle(
+            operators(model, step, system, parallel), system, known[key][1], units=units, seed=seed
+        )
+        for step in _steps(row)
+    )
+    joules = step.energy_j
     return Answer(
-        seconds[0],
-        ttft_s=seconds[1] if len(seconds) > 1 else None,
-        energy_j_per_token=None if energy is None else energy / row.word("batch"),
-        limiter=limiter,
+        step.seconds,
+        ttft_s=prompt[0].seconds if prompt else None,
+        energy_j_per_token=None if joules is None else joules / row.word("batch"),
+        limiter=step.limiter,
     )
 
 

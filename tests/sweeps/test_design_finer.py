@@ -1,6 +1,7 @@
 """Rows of a design space looked at closely: as the simulator says, whatever stands beside them."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from moesaic.workload import Parallel, make_step
 from moesaic.workload.load import model
 
 BANDWIDTH = "times:system.device.memory.bandwidth_bytes_per_s"
-WORDS = {
+WORDS: dict[str, list[Any]] = {
     "model": ["mixtral-8x7b", "mixtral-8x7b", "qwen3-30b-a3b", "mixtral-8x7b", "mixtral-8x7b"],
     "on": ["dgx-h100", "dgx-h100", "h100-4", "duplex-4", "dgx-h100"],
     "tp": [8, 8, 0, 4, 7],
@@ -53,9 +54,10 @@ def test_gpus_are_looked_at_by_tiles_and_pim_by_cycles():
     ]
     for row, (name, on, split, load, detail) in zip((0, 2, 3), steps, strict=True):
         shape = model(name)
-        step = make_step(shape, **load)
-        asked = {"parallel": split, "detail": detail, "ignore_capacity": True}
-        alone = estimate(shape, step, system(on), **asked)
+        step = make_step(shape, batch=load["batch"], context=load["context"])
+        alone = estimate(
+            shape, step, system(on), parallel=split, detail=detail, ignore_capacity=True
+        )
         assert found["tpot_s"][row] == pytest.approx(alone.seconds, rel=1e-12)
         assert found["limiter"][row] == alone.limiter
         rate = load["batch"] / alone.seconds
