@@ -60,7 +60,7 @@ class Machines(msgspec.Struct, frozen=True, kw_only=True):
         )
 
         def figure(path: str) -> Any:
-            return given[path] if path in given else _stated(system, path)
+            return given[path] if path in given else stated(system, path)
 
         out.capacity[:] = figure("device.memory.capacity_bytes")
         for u, side in enumerate(sides):
@@ -146,15 +146,17 @@ def figures_of(system: System) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _stated(system: System, path: str) -> float:
+def stated(system: System, path: str) -> float:
     """The figure that the system states at a path, NaN for none."""
     first, *steps = path.split(".")
     node: Any = system.devices[0]
     if first == "tiers":
         node = next(tier for tier in system.tiers if tier.name == steps[0])
         steps = steps[1:]
+    elif first != "device":
+        node, steps = system, [first, *steps]
     for step in steps:
-        node = node.get(step) if isinstance(node, dict) else getattr(node, step)
+        node = node.get(step) if isinstance(node, dict) else getattr(node, step, None)
         if node is None:
             return np.nan
     return float(node)
