@@ -15,8 +15,9 @@ from ...workload import Chunk, Decode, MoEModel, Parallel, Requests, Step, make_
 from ..step import estimate
 from .costs import Priced
 
-CHORD = 1e-4
-"""Most that a stage may lie off the straight line between two priced stages, of itself."""
+CHORDS = {"bound": 1e-4, "tile": 2e-3, "cycle": 1e-4}
+"""Most that a stage may lie off the straight line between two priced stages, of itself, by detail:
+tiles fill up in steps, which it would take thousands of stages to follow."""
 FIRST_CELL = 256
 """Cached tokens of a request, the mean, up to which the first cell reaches; each next one ends at
 twice as many."""
@@ -30,7 +31,7 @@ class EstimatedCosts:
 
     Runs of decode stages are priced at few contexts and lie on the chords between them: attention
     is affine in cached tokens but where the limiter or the unit changes, so cells of contexts
-    are halved until the middle of each lies within `CHORD` of its chord. Answers are remembered.
+    are halved until the middle of each lies within `CHORDS` of its chord. Answers are remembered.
     """
 
     def __init__(
@@ -40,7 +41,8 @@ class EstimatedCosts:
             raise BadInput("has an encoder, whose prompts are not decoded", key=model.name)
         self.model, self.system, self.parallel, self.detail = model, system, parallel, detail
         self.evidence: Evidence = "bound" if detail == "bound" else "simulated"
-        self.thin = _thinned(model) if parallel.pp == 1 else [(model, 1.0)]
+        whole = parallel.pp > 1 or detail == "tile"  # tiles of equal layers are priced once anyway
+        self.thin = [(model, 1.0)] if whole else _thinned(model)
         self.known: dict[tuple[int, int, tuple[tuple[int, int], ...]], Both] = {}
         self.cells: dict[tuple[int, int], NDArray[np.float64]] = {}
 
@@ -74,7 +76,7 @@ class EstimatedCosts:
             return []
         ends = np.array([self._stage(requests, at, ()) for at in (low, high)])
         found, chord = np.array(self._stage(requests, middle, ())), ends.mean(axis=0)
-        if not (np.abs(found - chord) > CHORD * found).any():  # energies may be NaN: unknown
+        if not (np.abs(found - chord) > CHORDS[self.detail] * found).any():  # energies may be NaN: unknown
             return []
         return [
             *self._knots(requests, low, middle), middle, *self._knots(requests, middle, high)
