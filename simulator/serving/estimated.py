@@ -76,7 +76,8 @@ class EstimatedCosts:
             return []
         ends = np.array([self._stage(requests, at, ()) for at in (low, high)])
         found, chord = np.array(self._stage(requests, middle, ())), ends.mean(axis=0)
-        if not (np.abs(found - chord) > CHORDS[self.detail] * found).any():  # energies may be NaN: unknown
+        off = np.abs(found - chord) > CHORDS[self.detail] * found  # unknown energies are NaN
+        if not off.any():
             return []
         return [
             *self._knots(requests, low, middle), middle, *self._knots(requests, middle, high)
