@@ -1,4 +1,5 @@
-"""Steps per second of `roofline.points` against one `operators` + `bound` after another.
+"""Steps per second of `roofline.points` against one `operators` + `bound` after another, and of a
+million machines that all differ.
 
 Run: python bench/roofline_points.py
 """
@@ -16,8 +17,10 @@ from typing import Any
 import numpy as np
 
 POINTS = 1_000_000
+BLOCK = 65_536
 PLAIN = 60
 TARGET_STEPS_PER_S, TARGET_S, TARGET_BYTES = 200_000.0, 60.0, 1e9
+TARGET_MACHINES_S, TARGET_SHAPE_S = 20.0, 1e-3
 
 
 def _setups() -> list[Any]:
@@ -45,6 +48,49 @@ def _asked(setups: int, count: int) -> dict[str, Any]:
     }
 
 
+def _machines(system: Any, count: int, seed: int) -> Any:
+    """Machines that differ in six figures, and have all constants of energy."""
+    from moesaic.roofline.machines import Machines
+
+    rng = np.random.default_rng(seed)
+
+    def between(low: float, high: float) -> Any:
+        return rng.uniform(low, high, count)
+
+    columns: dict[str, Any] = {
+        "device.memory.bandwidth_bytes_per_s": between(1e12, 1e13),
+        "device.memory.capacity_bytes": between(4e10, 4e11),
+        "device.peak_flops_per_s.fp8": between(1e15, 5e15),
+        "device.cache.capacity_bytes": between(1e7, 3e8),
+        "tiers.node.link.bandwidth_bytes_per_s": between(1e11, 2e12),
+        "tiers.cluster.link.latency_s": between(1e-6, 2e-5),
+        "tiers.node.link.energy_j_per_byte": 1e-11,
+        "tiers.cluster.link.energy_j_per_byte": 3e-11,
+    }
+    return Machines.of(system, columns)
+
+
+def measure_machines() -> dict[str, float]:
+    """Seconds of `POINTS` different machines, without and with joules, and of a shape."""
+    from moesaic.roofline.points import points
+    from moesaic.roofline.setups import flatten
+
+    setups = _setups()[:3]  # of one system
+    flatten(setups)
+    start = time.perf_counter()
+    flatten(setups)
+    found = {"shape_s": (time.perf_counter() - start) / len(setups)}
+    for name, energy in (("machines_s", False), ("machines_energy_s", True)):
+        start = time.perf_counter()
+        for first in range(0, POINTS, BLOCK):
+            count = min(BLOCK, POINTS - first)
+            asked = _asked(len(setups), count)
+            machines = _machines(setups[0].system, count, first)
+            points(setups, asked.pop("index"), machines=machines, energy=energy, **asked)
+        found[name] = time.perf_counter() - start
+    return found
+
+
 def measure() -> dict[str, float]:
     """Seconds of the first call, of `POINTS` points and of a plain one; the peak memory."""
     from moesaic.roofline import bound, operators
@@ -60,11 +106,13 @@ def measure() -> dict[str, float]:
     got = points(setups, index, **asked)
     spent = time.perf_counter() - start
     peak = _peak_bytes()
+    different = measure_machines()
     start = time.perf_counter()
     worst = 0.0
     for i in range(PLAIN):
         setup = setups[index[i]]
-        step = make_step(setup.model, **{key: int(column[i]) for key, column in asked.items()})
+        load: dict[str, Any] = {key: int(column[i]) for key, column in asked.items()}
+        step = make_step(setup.model, **load)
         table = operators(setup.model, step, setup.system, setup.parallel)
         seconds = bound(table, setup.system).seconds
         worst = max(worst, abs(got.seconds[i] / seconds - 1))
@@ -75,6 +123,7 @@ def measure() -> dict[str, float]:
         "plain_s": plain,
         "peak_bytes": float(peak),
         "difference": worst,
+        **different,
     }
 
 
@@ -110,6 +159,15 @@ def main() -> list[dict[str, Any]]:
         row("roofline points", rate, "steps/s", "must reach", TARGET_STEPS_PER_S),
         row("roofline points", rate, "steps/s", "the plain path", 1 / found["plain_s"]),
         row("a million points", found["points_s"], "s", "must stay below", TARGET_S),
+        row("a million machines", found["machines_s"], "s", "must stay below", TARGET_MACHINES_S),
+        row(
+            "a million machines, with joules",
+            found["machines_energy_s"],
+            "s",
+            "must stay below",
+            TARGET_MACHINES_S,
+        ),
+        row("a shape, flattened", found["shape_s"], "s", "must stay below", TARGET_SHAPE_S),
         row("a million points, peak", found["peak_bytes"], "B", "must stay below", TARGET_BYTES),
         row("points, first call", found["first_s"], "s", "must stay below", TARGET_S),
         row(

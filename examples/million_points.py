@@ -1,10 +1,12 @@
-"""A million roofline points: the most tokens per second that keep a step under 30 ms."""
+"""A million roofline points: the most tokens per second that keep a step under 30 ms, and what
+memory and arithmetic a machine needs for more."""
 
 import time
 
 import numpy as np
 
 from moesaic.hardware.load import system
+from moesaic.roofline.machines import Machines
 from moesaic.roofline.points import points
 from moesaic.roofline.setups import Setup
 from moesaic.workload import Parallel
@@ -35,3 +37,25 @@ for k, (on, tp) in enumerate(names):
         f"{on:9} tp {tp}: {rate[best]:7.0f} token/s at batch {batches[best]}, "
         f"{found.seconds[best] * 1e3:.1f} ms, context {contexts[best]}"
     )
+
+# Machines that do not exist: eight H100 with other memories, links and tensor peaks.
+count, rng = 200_000, np.random.default_rng(0)
+bandwidth, peak = rng.uniform(1e12, 1e13, count), rng.uniform(0.5e15, 4e15, count)
+base = setups[names.index(("dgx-h100", 8))]
+machines = Machines.of(
+    base.system,
+    {
+        "device.memory.bandwidth_bytes_per_s": bandwidth,
+        "device.peak_flops_per_s.bf16": peak,
+        "tiers.node.link.bandwidth_bytes_per_s": rng.uniform(1e11, 1e12, count),
+    },
+)
+drawn = rng.choice(batch, count)
+other = points([base], np.zeros(count, int), batch=drawn, context=4096, machines=machines)
+most = rate[which == names.index(("dgx-h100", 8))].max()
+enough = (other.seconds <= LIMIT_S) & (other.spare_bytes >= 0)
+enough &= drawn / other.seconds >= most
+print(
+    f"{enough.sum()} of {count} drawn machines serve as many; least memory "
+    f"{bandwidth[enough].min() / 1e12:.2f} TB/s, least peak {peak[enough].min() / 1e15:.2f} PFLOP/s"
+)

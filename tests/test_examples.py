@@ -50,9 +50,10 @@ def test_placement_api_writes_a_balanced_map_that_holds_every_expert(tmp_path):
 
 
 def test_million_points_keeps_the_limit():
-    first, *machines = printed("million_points.py").splitlines()
+    first, *machines, drawn = printed("million_points.py").splitlines()
     assert int(first.split()[0]) >= 1_000_000
     assert len(machines) == 9
+    assert 0 < int(drawn.split()[0]) < 200_000
     assert all(float(ms) <= 30 for ms in re.findall(r"([\d.]+) ms, context", "\n".join(machines)))
 
 
