@@ -12,13 +12,17 @@ from typing import Any, NamedTuple
 from ...base import BadInput, unknown
 from ...base.files import writing
 from ...base.parquet import Columns
+from .columns import GIVEN
 from .folder import Manifest, files_of, read_manifest
-from .store import quoted, sentence, table_of, unmasked
+from .store import interruptible, quoted, sentence, table_of, unmasked
 
 VIEWS = {"points": "bound", "finer": "finer", "served": "served"}
 BEST, STAGE = "best", "stage"
 MOST_LETTERS = 100_000
-FORMATS = {".parquet": "FORMAT parquet, USE_TMP_FILE false, COMPRESSION zstd", ".csv": "FORMAT csv, USE_TMP_FILE false, HEADER"}
+FORMATS = {
+    ".parquet": "FORMAT parquet, USE_TMP_FILE false, COMPRESSION zstd",
+    ".csv": "FORMAT csv, USE_TMP_FILE false, HEADER",
+}
 
 
 class About(NamedTuple):
@@ -84,7 +88,8 @@ class _Asked:
         import duckdb
 
         try:
-            return self._connection.execute(sql)
+            with interruptible():
+                return self._connection.execute(sql)
         except (duckdb.Error, UnicodeDecodeError) as fault:
             raise _explained(fault, list(self._manifest.columns)) from None
 
@@ -93,6 +98,9 @@ class _Asked:
         stages."""
         found = {}
         for name in names:
+            if name == STAGE:
+                found[name] = About("", GIVEN)
+                continue
             known = self._manifest.columns.get(name)
             by_stage = known["evidence"] if known else dict.fromkeys(self._stages, "simulated")
             if not known and "bound" in self._stages:

@@ -20,7 +20,7 @@ from ...base.parquet import Columns
 from .columns import about
 from .engine import Compute, Points, Task, Where, computing
 from .folder import STAGES, RunFolder
-from .ladder import closer, served
+from .ladder import closer, floor, served
 from .locks import WHOLE, Shard, locked
 from .search import search
 from .space import Space
@@ -28,8 +28,9 @@ from .standing import judged
 from .store import Store
 
 Ints = NDArray[np.int64]
-Evaluate = Callable[[Columns, str, int], Columns]
-"""Rows of words, the detail and a seed to rows of results: `sweeps.design.evaluate.evaluate`."""
+Evaluate = Callable[[Columns, str, int, Path], Columns]
+"""Rows of words, the detail, a seed, and what paths of files are relative to, to rows of results:
+`sweeps.design.evaluate.evaluate`."""
 
 CHUNK = {"bound": 32768, "served": 8}
 FINER_CHUNK = 32
@@ -57,7 +58,7 @@ class Rows(msgspec.Struct, frozen=True):
             words = self.space.columns(points.start, points.stop)
         else:
             words = self.space.select(points)
-        rows = words | self.evaluate(words, task.detail, self.space.seed)
+        rows = words | self.evaluate(words, task.detail, self.space.seed, self.space.here)
         rows |= self.space.derive(rows)
         return {name: rows[name] for name in about(self.space, task.detail)}
 
@@ -179,7 +180,7 @@ def stages(space: Space, runner: Runner) -> bool:
         rows = runner.rows(list(space.needed))
     best = judged(space, rows)
     if space.file.finer is not None:
-        best = closer(space, best, runner).standing
+        best = closer(space, floor(space, rows), runner).standing
     if space.file.served is not None:
         served(space, best, runner)
     return True

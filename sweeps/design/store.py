@@ -45,7 +45,7 @@ class Store:
         with disk_faults(self.folder), writing(path) as beside:
             self._connection.register("columns", columns)
             try:
-                self._connection.execute(
+                self._run(
                     f"COPY (SELECT {shown} FROM columns) TO {quoted(str(beside))} "
                     "(FORMAT parquet, USE_TMP_FILE false, COMPRESSION zstd, "
                     f"COMPRESSION_LEVEL {LEVEL}, "
@@ -58,7 +58,7 @@ class Store:
 
     def finished(self, path: Path, expected: Mapping[str, str]) -> bool:
         """Whether the file is there, whole, and states what is expected of it. Every page is
-        read: one that is cut off, or filled with zeros, is not finished."""
+        unpacked: one that is cut off, or filled with zeros, is not finished."""
         import duckdb
 
         if not path.is_file():
@@ -66,38 +66,61 @@ class Store:
         file = quoted(str(path))
         try:
             stated = dict(
-                self._connection.execute(
+                self._run(
                     f"SELECT decode(key), decode(value) FROM parquet_kv_metadata({file})"
                 ).fetchall()
             )
             if any(stated.get(key) != value for key, value in expected.items()):
                 return False
-            rows = self._connection.execute(
-                f"SELECT count(*), count(COLUMNS(*)) FROM read_parquet({file})"
+            rows = self._run(
+                f"SELECT count(*), bit_xor(hash(COLUMNS(*))) FROM read_parquet({file})"
             ).fetchall()
         except (duckdb.Error, UnicodeDecodeError):
             return False
         return str(rows[0][0]) == stated.get("rows")
 
-    def read(self, paths: Sequence[Path], names: Sequence[str]) -> Columns:
-        """The named columns of the files, by ascending point. Raises BadInput for a damaged one."""
+    def read(
+        self,
+        paths: Sequence[Path],
+        names: Sequence[str],
+        points: np.ndarray[Any, Any] | None = None,
+    ) -> Columns:
+        """The named columns of the files, by ascending point; of `points` alone, if given. Raises
+        BadInput for a damaged file."""
         import duckdb
 
         if not paths:
             return {name: np.zeros(0) for name in names}
-        shown = ", ".join(map(named, names))
+        shown = ", ".join(map(named, dict.fromkeys(names)))
+        rows = f'SELECT {shown}, point AS "order of rows" FROM {table_of(paths)}'
+        if points is not None:
+            self._connection.register("wanted", {"wanted": np.asarray(points, np.int64)})
+            rows += " WHERE point IN (SELECT wanted FROM wanted)"
         try:
-            found = self._connection.execute(
-                f'SELECT {shown}, point AS "order of rows" FROM {table_of(paths)}'
-            ).fetchnumpy()
+            found = self._connection.execute(rows).fetchnumpy()
         except (duckdb.Error, UnicodeDecodeError) as fault:
             raise BadInput(f"cannot be read: {sentence(fault)}", file=self.folder) from None
-        rows = {name: unmasked(column) for name, column in found.items()}
-        points = rows.pop("order of rows")
-        if (points[1:] > points[:-1]).all():  # as it is where one file follows the other
-            return rows
-        order = np.argsort(points, kind="stable")
-        return {name: column[order] for name, column in rows.items()}
+        columns = {name: unmasked(column) for name, column in found.items()}
+        order = columns.pop("order of rows")
+        if (order[1:] > order[:-1]).all():  # as it is where one file follows the other
+            return columns
+        places = np.argsort(order, kind="stable")
+        return {name: column[places] for name, column in columns.items()}
+
+    def _run(self, sql: str) -> Any:
+        with interruptible():
+            return self._connection.execute(sql)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """duckdb hears Ctrl-C itself, and tells it as a fault of its own."""
+    try:
+        yield
+    except Exception as fault:
+        if "interrupted" in str(fault).lower():
+            raise KeyboardInterrupt from None
+        raise
 
 
 def table_of(paths: Sequence[Path]) -> str:

@@ -19,6 +19,39 @@ from moesaic.sweeps.design.folder import create, opened
 from moesaic.sweeps.design.locks import WHOLE, shard_of
 from moesaic.sweeps.design.results import RESULTS
 
+SPACE = """
+title = "A small space"
+seed = 3
+goals = ["tpot_s < 0.01"]
+
+[fixed]
+model = "mixtral-8x7b"
+on = "dgx-h100"
+
+[axes]
+batch = { from = 1, to = 40, step = 1 }
+context = { from = 100, to = 3000, step = 100 }
+
+[constraints]
+small = "batch * context < 60000"
+
+[objectives]
+minimise = ["tpot_s"]
+maximise = ["throughput_tokens_per_s"]
+
+[finer]
+most = 200
+
+[served]
+most = 10
+"""
+
+
+def contents(folder):
+    """The bytes of every file of a run that anyone may look at, by its path."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    return {name: p.read_bytes() for name, p in files.items() if p.is_file() and name[0] != "."}
+
 
 class StandIn:
     """Results that follow from batch and context alone. nap: seconds of a call; deadly: a point at
@@ -27,14 +60,14 @@ class StandIn:
     def __init__(self, nap=0.0, deadly=None, marker=None):
         self.nap, self.deadly, self.marker = nap, deadly, marker
 
-    def __call__(self, columns, detail, seed):
+    def __call__(self, columns, detail, seed, here):
         points = columns["point"]
         time.sleep(self.nap)
         if self.deadly is not None and self.deadly in points:
             self._die()
         batch, context = (columns[name].astype(float) for name in ("batch", "context"))
         slower = {"bound": 1.0, "served": 1.5}.get(detail, 1.2)
-        tpot = slower * (1e-3 + 1e-6 * context) * (1 + 0.1 * np.sqrt(batch)) + 1e-9 * seed
+        tpot = slower * (1e-3 + 1e-6 * context) * (1 + 0.1 * np.sqrt(batch)) * (1 + 1e-6 * seed)
         rows = {name: np.full(points.size, np.nan) for name in RESULTS}
         rows |= {
             "tpot_s": tpot,
