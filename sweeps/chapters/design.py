@@ -56,7 +56,7 @@ def asked(found: Outcome, provenance: Mapping[str, str]) -> Section:
         words.append(f"No point meets every goal: {_nearest(found)}")
     return Section(
         name="space",
-        title=space.title,
+        title="The space",
         words=tuple(filter(None, words)),
         evidence=("bound",),
         tables=(
@@ -102,7 +102,7 @@ def front(found: Outcome) -> Section:
     order = _order(found)
     shown = _varied(space, rows)
     names = [name for name, _ in space.objectives]
-    extra = [n for n in ("devices", "spare_bytes", "limiter") if n not in names]
+    extra = [n for n in ("devices", "spare_bytes", "limiter", "detail") if n not in names]
     table = Table(
         columns=("point", *shown, *names, *extra, "knee"),
         rows=tuple(

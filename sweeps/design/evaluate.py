@@ -82,6 +82,7 @@ def _block(words: Columns, here: Path) -> Columns:
     apart = (*_LOAD, *_NOT_READ)
     shared = {name: v for name, v in words.items() if not varies(name) and name not in apart}
     found = grouped(shared, rows, here)
+    out["detail"][:] = "bound"
     status = out["status"]
     status[:] = np.where(found.faults == "", OK, found.faults)
     status[(status == OK) & (load["batch"] < 1)] = "batch: must be at least 1"

@@ -65,6 +65,7 @@ def _enter(out: Columns, row: Row, answer: Answer) -> None:
     if rate is None:
         rate = row.word("batch") / answer.tpot_s
     found: dict[str, Any] = {
+        "detail": answer.detail,
         "tpot_s": answer.tpot_s,
         "ttft_s": answer.ttft_s,
         "throughput_tokens_per_s": rate,
@@ -92,7 +93,7 @@ def _by_tiles(rows: Sequence[Row], seed: int) -> Answers:
             own = range(place, place + count)
             fault = next((found.faults[i] for i in own if i in found.faults), None)
             first_s = float(found.seconds[place + 1]) if count == 2 else None
-            answer = Answer(float(found.seconds[place]), first_s, limiter=limiters[place])
+            answer = Answer("tile", float(found.seconds[place]), first_s, limiter=limiters[place])
             yield row, fault or answer
             place += count
 
@@ -133,6 +134,7 @@ def _cycled(row: Row, known: dict[tuple[int, bool], tuple[Setup, Rates]], seed: 
     )
     joules = step.energy_j
     return Answer(
+        "cycle",
         step.seconds,
         ttft_s=prompt[0].seconds if prompt else None,
         energy_j_per_token=None if joules is None else joules / row.word("batch"),

@@ -2,7 +2,9 @@
 
 Nothing runs faster than its bound. A point whose bound another point beats *as simulated* is
 therefore not on the simulated front, and need not be simulated: when no other is left, the front is
-proven to be that of all points.
+proven to be that of all points. The roofline runs each operator on the faster unit of a processor
+with PIM; where both share it, the time is at least half of that (derived: with times a <= b alone,
+a share costs a b / (a + b) >= a / 2), which is then the bound.
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ...base import BadInput
 from ...base.parquet import Columns
+from .finer import closest
 from .pareto import front
-from .space import Space
+from .space import NAMES_OF_MACHINES, Space
 from .standing import Standing, judged
+from .words import system_of
 
 Ints = NDArray[np.int64]
 
@@ -43,9 +48,38 @@ class Closer(msgspec.Struct, frozen=True, kw_only=True):
     faster: int
 
 
+def floor(space: Space, rows: Columns) -> Standing:
+    """The standing of rows at the bound, had each the least times that a closer look may find."""
+    shared = _shared(space, rows)
+    halved = {name: np.where(shared, rows[name] / 2, rows[name]) for name in _TIMES & rows.keys()}
+    halved |= {name: np.where(shared, rows[name] * 2, rows[name]) for name in _RATES & rows.keys()}
+    return judged(space, rows | halved)
+
+
+_TIMES = frozenset(("tpot_s", "ttft_s", "cost_usd_per_token"))
+_RATES = frozenset(("throughput_tokens_per_s", "device_tokens_per_s"))
+
+
+def _shared(space: Space, rows: Columns) -> NDArray[np.bool_]:
+    """Which rows are of machines that a closer look lets two units share."""
+    found = np.zeros(rows["point"].size, np.bool_)
+    for name in NAMES_OF_MACHINES:
+        if name in rows:
+            names, place = np.unique(rows[name], return_inverse=True)
+            found |= np.array([_is_shared(name, one, space) for one in names.tolist()])[place]
+    return found
+
+
+def _is_shared(word: str, name: str, space: Space) -> bool:
+    try:
+        return bool(name) and closest(system_of({word: name}, space.here)) == "cycle"
+    except BadInput:  # no machine: its rows say so
+        return False
+
+
 def closer(space: Space, bound: Standing, rounds: Rounds) -> Closer:
     """Looks at points more closely, the best bounds first, until none is left or the budget of
-    `space.file.finer` is spent."""
+    `space.file.finer` is spent. bound: the `floor` of all points."""
     asked = space.file.finer
     assert asked is not None
     seen: list[Columns] = []
@@ -61,7 +95,7 @@ def closer(space: Space, bound: Standing, rounds: Rounds) -> Closer:
 
 
 def seen_closer(space: Space, bound: Standing, rows: Columns) -> Closer:
-    """What is known once these rows were looked at more closely."""
+    """What is known once these rows were looked at more closely. bound: the `floor` of all."""
     standing = judged(space, rows)
     open_ = _open(bound, np.isin(bound.point, rows["point"]), standing)
     return Closer(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .axes import Columns
 from .hypervolume import hypervolume
 from .knee import knees, places
-from .ladder import Closer, seen_closer
+from .ladder import Closer, floor, seen_closer
 from .sensitivity import Effect, effects
 from .space import Space
 from .standing import Standing, judged
@@ -52,7 +52,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """The axis whose values are told apart by colour: the first of texts, '' without one."""
+        """The axis whose values are told apart by colour (see `label_of`)."""
         return label_of(self.space)
 
     def volume(self) -> float | None:
@@ -65,9 +65,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def label_of(space: Space) -> str:
-    """The first axis of texts, '' without one."""
-    texts = (axis.name for axis in space.axes if axis.columns.get(axis.name, _NONE).dtype == object)
-    return next(texts, "")
+    """The first axis of words set together, else the first of texts, '' without one."""
+    texts = [axis for axis in space.axes if axis.columns.get(axis.name, _NONE).dtype == object]
+    texts.sort(key=lambda axis: len(axis.columns) == 1)
+    return texts[0].name if texts else ""
 
 
 _NONE: NDArray[Any] = np.zeros(0)
@@ -84,7 +85,7 @@ def outcome(space: Space, files: Files) -> Outcome:
     known = {name: column[fits] for name, column in rows.items()}
     closer = None
     if space.file.finer is not None:
-        closer = seen_closer(space, standing, files.read("finer", None))
+        closer = seen_closer(space, floor(space, rows), files.read("finer", None))
     best = standing if closer is None else closer.standing
     points = best.point[best.front()]
     stage = "bound" if closer is None else "finer"

@@ -49,6 +49,7 @@ class Refused(NamedTuple):
 class Answer(NamedTuple):
     """What a detail says of a row; None for what it leaves as at the bound."""
 
+    detail: str
     tpot_s: float
     ttft_s: float | None = None
     throughput_tokens_per_s: float | None = None

@@ -52,6 +52,7 @@ def served(row: Row, detail: str, seed: int) -> Answer:
     if found.tbt_s is None:
         raise BadInput("makes no second token, so there is no gap to tell", key="output")
     return Answer(
+        "served",
         found.tbt_s.mean,
         ttft_s=found.ttft_s.p50,
         throughput_tokens_per_s=found.tokens_per_s,

@@ -88,7 +88,7 @@ class SpaceFile(Spec, frozen=True, kw_only=True):
     search: Search | None = None
 
 
-_ALWAYS = frozenset(("point", "status"))
+NAMES_OF_MACHINES = ("on", "device")
 
 
 class Objective(NamedTuple):
@@ -166,13 +166,14 @@ class Space:
 
     @functools.cached_property
     def needed(self) -> tuple[str, ...]:
-        """The words and results that `judged` reads, `point` and `status` among them."""
+        """The words and results that judging rows needs, `point` and `status` among them."""
         read = {name for name, _ in self.objectives} | set(self.by)
         read = read.union(*(goal.names for goal in self.goals))
         for name, one in reversed(self.after.items()):
             if name in read:
                 read |= one.names
-        return tuple(n for n in ("point", "status", *self.words, *RESULTS) if n in read | _ALWAYS)
+        read |= {"point", "status", *(NAMES_OF_MACHINES if self.file.finer else ())}
+        return tuple(name for name in ("point", *self.words, *RESULTS) if name in read)
 
     def derive(self, rows: Columns) -> Columns:
         """What is derived from results too: more columns of rows that hold words and results."""

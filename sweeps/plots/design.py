@@ -82,7 +82,13 @@ def _log(values: Floats) -> bool:
 def _scaled(axes: Axes, way: str, values: Floats) -> None:
     """An axis with room at both ends; of numbers that span decades in logarithms, with plain ticks:
     along x the values themselves, when they are few whole numbers."""
-    from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullLocator
+    from matplotlib.ticker import (
+        EngFormatter,
+        FixedLocator,
+        FuncFormatter,
+        LogLocator,
+        NullLocator,
+    )
 
     low, high = float(values.min()), float(values.max())
     axis = axes.xaxis if way == "x" else axes.yaxis
@@ -100,8 +106,13 @@ def _scaled(axes: Axes, way: str, values: Floats) -> None:
             else LogLocator(subs=subs)
         )
         axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(EngFormatter(sep=""))
+    whole = high < 1e5 and (values == np.floor(values)).all()
+    axis.set_major_formatter(
+        FuncFormatter(lambda x, _: f"{x:g}") if whole else EngFormatter(sep="")
+    )
     axes.tick_params(axis="x" if way == "x" else "y", labelsize=7)
+    if way == "x" and np.unique(values).size > 7:
+        axes.tick_params(axis="x", rotation=45)
     if ends is not None:
         axes.set(**{f"{way}lim": ends})
 
