@@ -82,7 +82,6 @@ def _block(words: Columns, here: Path) -> Columns:
     apart = (*_LOAD, *_NOT_READ)
     shared = {name: v for name, v in words.items() if not varies(name) and name not in apart}
     found = grouped(shared, rows, here)
-    out["detail"][:] = "bound"
     status = out["status"]
     status[:] = np.where(found.faults == "", OK, found.faults)
     status[(status == OK) & (load["batch"] < 1)] = "batch: must be at least 1"
@@ -171,6 +170,7 @@ def _fill(
     devices = np.array([one.parallel.devices for one in setups], float)[setup]
     sums = {name: column[rows] for name, column in numbers.sums.items()}
     values: dict[str, Any] = {
+        "detail": "bound",
         "tpot_s": got.seconds,
         "throughput_tokens_per_s": rate,
         "device_tokens_per_s": rate / devices,
