@@ -89,7 +89,8 @@ def _needed(
     joined = np.bincount(heads // outer, chance)[heads // outer]
     own = np.bincount(heads // block, chance)[heads // block]
     others = joined - own
-    changes = np.flatnonzero((np.diff(chance) != 0) | (np.diff(others) != 0)) + 1
-    ends = np.append(changes, heads.size)
+    size = np.diff(heads, append=n)  # the last unit may have fewer devices
+    changes = (np.diff(chance) != 0) | (np.diff(others) != 0) | (np.diff(size) != 0)
+    ends = np.append(np.flatnonzero(changes) + 1, heads.size)
     alike = ends[np.searchsorted(ends, np.arange(heads.size), side="right")]
     return np.array([chance, others, alike], np.float64)

@@ -84,7 +84,7 @@ def regular(setup: Setup) -> bool:
     width, n = 1, parallel.stage_devices
     for tier in setup.system.tiers:
         width *= tier.size
-        whole_stages = parallel.pp == parallel.ep == 1 or width % n == 0 or n % width == 0
+        whole_stages = parallel.pp == 1 or width % n == 0 or n % width == 0
         whole_replicas = width % parallel.tp == 0 or parallel.tp % width == 0
         if not (whole_stages and whole_replicas):
             return False

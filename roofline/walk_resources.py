@@ -12,7 +12,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """The function compiled at its first call; the result is kept on disk."""
+    """The function compiled at its first call; the result is kept on disk, by the time of the
+    function's own file: after a change here `walk.py` wants a touch."""
     return cast(F, njit(cache=True)(function))
 
 
@@ -200,20 +201,17 @@ def exchange(at: Walk, prompts: float, decodes: float, to: Any, energy: bool, ti
             continue
         inner, outer, first = int(tier[t].inner), int(tier[t].outer), int(tier[t].first)
         block, start, moved = max(inner, tp), 0, 0.0
-        # The first group that the tier joins has most tokens and experts, so it is the busiest.
-        while start < (n if energy else min(n, outer)):
-            unit, group, own = (
-                first + start // inner,
-                start // outer * outer,
-                start // block * block,
-            )
+        # The first group that the tier joins has most tokens and experts, so it is the busiest, but
+        # a last unit with fewer devices than the others gets as much with fewer links.
+        while start < (n if energy or n % inner else min(n, outer)):
+            unit, own = first + start // inner, start // block * block
+            group, after = start // outer * outer, min(n, start + inner)
             last = min(n, group + outer)
             near = _sent(d, tp, max(group, own), min(last, own + block))
-            received = max(0.0, _sent(d, tp, group, last) - near) * chance[unit] / inner
+            received = max(0.0, _sent(d, tp, group, last) - near) * chance[unit] / (after - start)
             # Replicas that come first have the most tokens, so the first device of a unit.
             most = _sent(d, tp, start, start + 1) * others[unit]
-            if start < outer:
-                worst = max(worst, max(most, received) / link[t].rate)
+            worst = max(worst, max(most, received) / link[t].rate)
             stop = _same(d, tp, start, inner, min(n, int(alike[unit]) * inner))
             if stop > start:
                 if start == group and stop >= last:
@@ -221,7 +219,7 @@ def exchange(at: Walk, prompts: float, decodes: float, to: Any, energy: bool, ti
                 stop = stop if start == group else min(stop, last)
                 moved += (stop - start) * max(most, received)
             else:
-                stop = start + inner
+                stop = after
                 for device in range(start, stop, tp):
                     most = _sent(d, tp, device, device + 1) * others[unit]
                     moved += tp * max(most, received)

@@ -154,7 +154,10 @@ def with_figures(system, values):
     return msgspec.structs.replace(system, devices=(device,) * len(system.devices), tiers=tiers)
 
 
-@pytest.mark.parametrize("split", [(1, 16, 16), (2, 8, 4), (4, 4, 16), (8, 2, 8), (1, 8, 8)])
+@pytest.mark.parametrize(
+    "split",
+    [(1, 16, 16), (2, 8, 4), (4, 4, 16), (8, 2, 8), (1, 8, 8), (1, 13, 13), (2, 7, 14), (2, 3, 3)],
+)
 def test_points_of_three_tiers_are_equal_too(split, machine, tiny):
     tp, dp, ep = split
     parallel, bare = Parallel(tp=tp, dp=dp, ep=ep), machine(2, 4, 2)
@@ -179,9 +182,15 @@ def test_points_of_three_tiers_are_equal_too(split, machine, tiny):
 def test_the_compiled_walk_serves_ordinary_setups():
     """Else the test above would compare the plain path with itself."""
     model, system = load.model("deepseek-v3"), hardware.system("eight-node-h100")
-    for split in (Parallel(tp=8, ep=8), Parallel(tp=2, dp=32, ep=64), Parallel(tp=8, dp=4, pp=2)):
+    for split in (
+        Parallel(tp=8, ep=8),
+        Parallel(tp=2, dp=32, ep=64),
+        Parallel(tp=8, dp=4, pp=2),
+        Parallel(tp=8, dp=3, ep=24),
+        Parallel(tp=1, dp=12, ep=12),
+    ):
         assert regular(Setup(model=model, system=system, parallel=split))
-    uneven = Setup(model=model, system=system, parallel=Parallel(tp=1, dp=12, ep=12))
+    uneven = Setup(model=model, system=system, parallel=Parallel(tp=1, dp=12, ep=12, pp=2))
     assert not regular(uneven)
 
 
@@ -296,7 +305,7 @@ def test_machines_that_do_not_fit_their_setups_are_refused():
     wide = Setup(model=model, system=two, parallel=Parallel(tp=8, dp=2))
     with pytest.raises(BadInput, match="1 tiers of links for setups of 2"):
         points([wide], [0], batch=1, machines=Machines.of(one))
-    uneven = Setup(model=model, system=two, parallel=Parallel(dp=12, ep=6))
+    uneven = Setup(model=model, system=two, parallel=Parallel(dp=6, ep=6, pp=2))
     with pytest.raises(BadInput, match="cannot be given apart"):
         points([uneven], [0], batch=1, machines=Machines.of(two))
     narrow = Setup(model=model, system=one)

@@ -211,7 +211,7 @@ def test_what_is_set_is_multiplied_afterwards():
 
 
 def test_a_split_that_crosses_the_nodes_unevenly_has_its_own_machine_in_each_row():
-    words = {"model": "mixtral-8x7b", "on": "two-node-h100", "dp": 12, "ep": 6, "batch": 40}
+    words = {"model": "mixtral-8x7b", "on": "two-node-h100", "dp": 6, "ep": 6, "pp": 2, "batch": 40}
     columns = {name: column([value] * 3) for name, value in words.items()}
     got = evaluate({**columns, BANDWIDTH: np.array([2e12, -1.0, 4e12])})
     assert got["status"][1] == f"{BANDWIDTH}: must be finite and greater than 0"
