@@ -27,8 +27,9 @@ class Meter:
 
     def line(self, now: Progress) -> str:
         """'bound: 65,536 of 1,000,000 points, 120,000 points/s, 8 s left'."""
-        began = self._began.setdefault(now.stage, self._clock())
-        spent, computed = self._clock() - began, now.finished - now.found
+        at = self._clock()
+        spent = at - self._began.setdefault(now.stage, at)
+        computed = now.finished - now.found
         text = f"{WORDS[now.stage]}: {now.finished:,} of {now.asked:,} points"
         if now.finished == now.asked:
             return text
@@ -54,22 +55,34 @@ def lasting(seconds: float) -> str:
 @contextlib.contextmanager
 def watched() -> Iterator[Callable[[Progress], None]]:
     """What a run tells its progress to."""
-    with _bar() if sys.stderr.isatty() else contextlib.nullcontext(_lines()) as told:
+    with _bar() if sys.stderr.isatty() else _lines() as told:
         yield told
 
 
-def _lines() -> Callable[[Progress], None]:
+@contextlib.contextmanager
+def _lines() -> Iterator[Callable[[Progress], None]]:
+    """A line for each stage at its beginning and end, and every few seconds between."""
     meter = Meter()
+    kept: dict[str, str] = {}
     said: dict[str, float] = {}
 
-    def told(now: Progress) -> None:
-        at = time.monotonic()
-        line = meter.line(now)
-        if now.finished == now.asked or at - said.get(now.stage, -EVERY_S) >= EVERY_S:
-            said[now.stage] = at
+    def flush() -> None:
+        for line in kept.values():
             show.say(line)
+        kept.clear()
 
-    return told
+    def told(now: Progress) -> None:
+        if now.stage not in said:
+            flush()
+        kept[now.stage] = meter.line(now)
+        if time.monotonic() - said.get(now.stage, -EVERY_S) >= EVERY_S:
+            said[now.stage] = time.monotonic()
+            flush()
+
+    try:
+        yield told
+    finally:
+        flush()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -177,23 +178,26 @@ def _loky(where: Where) -> Iterator[Run]:
         settled = {"initializer": _settled, "initargs": (os.getpid(),)}
         with parallel_config(backend="loky", inner_max_num_threads=1, **settled):
             # Two at least: joblib runs what has one worker in this process, whose death is ours.
-            pool = Parallel(
-                n_jobs=max(2, where.jobs),
-                return_as="generator_unordered",
-                batch_size=1,
-                max_nbytes=None,
-            )
+            options: dict[str, Any] = {"n_jobs": max(2, where.jobs), "batch_size": 1}
+            options |= {"return_as": "generator_unordered", "max_nbytes": None}
+            pool: Any = Parallel(**options)
+            found = pool(calls())
             try:
-                for number, columns in pool(calls()):
+                for number, columns in found:
                     begun.remove(number)
                     yield number, columns
             except BrokenProcessPool:
                 raise _Death(sorted(begun)) from None
+            finally:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # at Ctrl-C: that tasks were begun for nothing
+                    found.close()
 
     try:
         yield run
     finally:
-        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+        running: Any = {"reuse": True}
+        get_reusable_executor(**running).shutdown(wait=True, kill_workers=True)
 
 
 def _settled(parent: int) -> None:
@@ -222,13 +226,9 @@ def _dask(where: Where) -> Iterator[Run]:
     with contextlib.ExitStack() as stack:
         address: Any = where.scheduler
         if not address:
+            quiet: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
             address = stack.enter_context(
-                LocalCluster(
-                    n_workers=where.jobs,
-                    threads_per_worker=1,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                )
+                LocalCluster(n_workers=where.jobs, threads_per_worker=1, **quiet)
             )
         try:
             client = stack.enter_context(Client(address, timeout=20, set_as_default=False))

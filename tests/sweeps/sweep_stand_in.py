@@ -49,8 +49,13 @@ most = 10
 
 def contents(folder):
     """The bytes of every file of a run that anyone may look at, by its path."""
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
-    return {name: p.read_bytes() for name, p in files.items() if p.is_file() and name[0] != "."}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    shown = {path.relative_to(folder): path for path in files}
+    return {
+        name.as_posix(): path.read_bytes()
+        for name, path in shown.items()
+        if not any(part.startswith(".") for part in name.parts)
+    }
 
 
 class StandIn:

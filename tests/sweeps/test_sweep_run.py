@@ -40,18 +40,16 @@ def ran(folder, **asked):
     return folder
 
 
-class Stopping(StandIn):
+def stopping(chunks):
     """Evaluates so many chunks, then is interrupted."""
+    evaluate, left = StandIn(), iter(range(chunks))
 
-    def __init__(self, chunks):
-        super().__init__()
-        self.left = chunks
-
-    def __call__(self, *words):
-        if not self.left:
+    def evaluated(*words):
+        if next(left, None) is None:
             raise KeyboardInterrupt
-        self.left -= 1
-        return super().__call__(*words)
+        return evaluate(*words)
+
+    return evaluated
 
 
 def test_a_run_looks_at_all_then_at_the_best_more_closely_then_serves_the_front(whole):
@@ -76,7 +74,7 @@ def test_the_same_run_in_another_place_is_the_same_bytes(whole, space, tmp_path)
 def test_a_run_that_was_interrupted_goes_on_to_the_same_bytes(whole, space, tmp_path, chunks):
     folder = create(tmp_path / "stopped", space)
     with pytest.raises(KeyboardInterrupt):
-        runs.run(folder, evaluate=Stopping(chunks))
+        runs.run(folder, evaluate=stopping(chunks))
     kept = contents(folder.path)
     assert sum(name.endswith(".parquet") for name in kept) == chunks
     ran(opened(folder.path))
@@ -85,7 +83,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bytes(whole, space, tmp_
 
 
 def test_a_finished_run_computes_nothing(whole):
-    assert runs.run(opened(whole.path), evaluate=Stopping(0))
+    assert runs.run(opened(whole.path), evaluate=stopping(0))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +201,7 @@ def test_a_chunk_without_a_row_keeps_the_types_of_its_columns(space, tmp_path):
 
 def test_progress_counts_points_and_those_found(whole):
     (whole.files("bound")[0]).unlink()
-    told = []
+    told: list[runs.Progress] = []
     runs.run(opened(whole.path), evaluate=StandIn(), progress=told.append)
     bound = [now for now in told if now.stage == "bound"]
     assert bound[0] == ("bound", 1100, 1100, 1200)

@@ -68,6 +68,7 @@ def begun(folder, space, jobs, lines):
         text=True,
         start_new_session=True,
     )
+    assert process.stdout
     for _ in range(lines):
         process.stdout.readline()
     return process
