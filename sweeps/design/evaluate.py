@@ -22,7 +22,7 @@ from ...roofline.setups import MULTIPLIED, Setup, regular
 from .grouped import Groups, alike, grouped, plain, said, system_told
 from .paths import is_path
 from .results import OK, RESULTS, TOO_LARGE
-from .varied import TOTALS, figures, totals, varies
+from .varied import TOTALS, figures, numbers_of, totals, varies
 from .words import WORDS
 
 Floats = NDArray[np.float64]
@@ -31,6 +31,9 @@ Ints = NDArray[np.int64]
 DETAILS = ("bound", "tile", "cycle", "finer", "served")
 BLOCK = 32768
 """Rows evaluated at once; it bounds the memory, a kilobyte each."""
+
+MOST_LOAD = 10**12
+"""Requests or tokens; beyond it, sums of them would no longer be exact."""
 
 _LOAD = ("batch", "context", "prompt")
 _NOT_READ = ("output", "kernels", "units", "scheduler")
@@ -75,16 +78,12 @@ def _block(words: Columns, here: Path) -> Columns:
     }
     if not rows:
         return out
-    load = {
-        name: np.asarray(words.get(name, np.full(rows, WORDS[name].default)), np.int64)
-        for name in _LOAD
-    }
     apart = (*_LOAD, *_NOT_READ)
     shared = {name: v for name, v in words.items() if not varies(name) and name not in apart}
     found = grouped(shared, rows, here)
     status = out["status"]
     status[:] = np.where(found.faults == "", OK, found.faults)
-    status[(status == OK) & (load["batch"] < 1)] = "batch: must be at least 1"
+    load = {name: _load(name, words.get(name), status) for name in _LOAD}
     numbers = _numbers({k: v for k, v in words.items() if varies(k)}, found, status)
     slow = np.array([not regular(setup) for setup in found.setups], bool)
     built = np.flatnonzero(status == OK)
@@ -96,6 +95,17 @@ def _block(words: Columns, here: Path) -> Columns:
         _one_by_one(out, rest, words, found, load, here)
     status[(status == OK) & (out["spare_bytes"] < 0)] = TOO_LARGE
     return out
+
+
+def _load(name: str, column: NDArray[Any] | None, status: NDArray[Any]) -> Ints:
+    """A word of the load as whole numbers. What is none is told in `status`."""
+    if column is None:
+        return np.full(status.size, WORDS[name].default, np.int64)
+    least = 1 if name == "batch" else 0
+    given = numbers_of(name, column)
+    wrong = ~((given >= least) & (given <= MOST_LOAD) & (given == np.floor(given)))
+    status[wrong & (status == OK)] = f"{name}: must be whole, from {least} to {MOST_LOAD:.0e}"
+    return np.where(wrong, least, given).astype(np.int64)
 
 
 def _numbers(varied: Columns, found: Groups, status: NDArray[Any]) -> Numbers:
@@ -179,7 +189,6 @@ def _fill(
         "devices": devices,
         "spare_bytes": got.spare_bytes,
         "limiter": np.array(RESOURCES, object)[np.argmax(got.by_resource, axis=1)],
-        "detail": "bound",
         **sums,
     }
     for name, value in values.items():

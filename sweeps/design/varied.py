@@ -65,7 +65,7 @@ def figures(system: System, words: Columns) -> tuple[dict[str, Floats], NDArray[
     for word in sorted(words, key=lambda name: name.startswith(TIMES)):
         factor = word.startswith(TIMES)
         path = word.removeprefix(TIMES).removeprefix("system.")
-        column = np.asarray(words[word], np.float64)
+        column = numbers_of(word, words[word])
         for one in _reached(system, path, found) if factor else [path]:
             before = found[one] if one in found else _value(system, one, known)
             if one not in known or (factor and np.isnan(before).all()):
@@ -74,6 +74,14 @@ def figures(system: System, words: Columns) -> tuple[dict[str, Floats], NDArray[
             found[one] = before * column if factor else column
     rows = max((column.size for column in words.values()), default=0)
     return found, _wrong(system, found, rows)
+
+
+def numbers_of(word: str, column: NDArray[Any]) -> Floats:
+    """The column of a word that takes numbers. Raises BadInput for texts."""
+    try:
+        return np.asarray(column, np.float64)
+    except (TypeError, ValueError):
+        raise BadInput("takes numbers", key=word) from None
 
 
 def _reached(system: System, path: str, found: Iterable[str]) -> list[str]:

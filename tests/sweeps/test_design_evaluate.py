@@ -172,7 +172,11 @@ def test_a_figure_takes_what_its_spec_takes(leaf):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ({"batch": 0}, "batch: must be at least 1"),
+        ({"batch": 0}, "batch: must be whole, from 1 to"),
+        ({"batch": 1.5}, "batch: must be whole, from 1 to"),
+        ({"context": np.nan}, "context: must be whole, from 0 to"),
+        ({"prompt": -1}, "prompt: must be whole, from 0 to"),
+        ({BANDWIDTH: "4.8 TB/s"}, f"{BANDWIDTH}: takes numbers"),
         ({"tp": 3}, "tp: does not divide the 32 attention heads of mixtral-8x7b (got 3)"),
         ({"tp": 16}, "needs 16 devices; NVIDIA DGX H100 has 8"),
         ({"on": ""}, "on: name a machine by `on`, or by `device`"),
@@ -263,6 +267,8 @@ def test_no_row_is_no_answer():
     assert {name: values.size for name, values in got.items()} == dict.fromkeys(RESULTS, 0)
 
 
-def test_an_unknown_detail_is_refused():
+def test_an_unknown_detail_or_a_load_of_texts_is_refused():
     with pytest.raises(BadInput, match="tile"):
         evaluate({"batch": np.array([1])}, detail="tiles")
+    with pytest.raises(BadInput, match="batch: takes numbers"):
+        evaluate({"batch": column(["many"])})
