@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...base import BadInput
 from ...base.parquet import Columns
+from ...base.units import show
 from .engine import Task
 from .results import OK
 from .run import FINER_CHUNK, Evaluate, Rows
@@ -96,8 +97,8 @@ def check_room(folder: Path, expected_bytes: float) -> None:
     free = shutil.disk_usage(there).free
     if free < SPARE * expected_bytes:
         raise BadInput(
-            f"the run takes some {expected_bytes / 1e9:.3g} GB, the disk has {free / 1e9:.3g} GB "
-            "free; free some space, or name a folder on another disk",
+            f"the run takes some {show(expected_bytes, 'B')}, the disk has {show(free, 'B')} free; "
+            "free some space, or name a folder on another disk",
             file=folder,
         )
 

@@ -3,8 +3,10 @@
 import json
 import os
 import runpy
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from moesaic.base import BadInput
@@ -168,14 +170,38 @@ def test_a_full_disk_keeps_what_is_finished_and_says_how_to_go_on(begun, monkeyp
     assert runs.run(opened(begun.path), evaluate=StandIn())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission_is_told(begun, space, tmp_path):
-    begun.path.chmod(0o555)
-    try:
-        with pytest.raises(BadInput, match="permission denied"):
-            runs.run(begun, evaluate=StandIn())
-    finally:
-        begun.path.chmod(0o755)
+NOBODY = 65534
+
+
+@pytest.fixture
+def sealed(space):
+    """A begun run in a folder that this process may read and not write, root or not."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = create(Path(place) / "run", space)
+        runs.run(folder, evaluate=StandIn(), asks=lambda *_: True)  # all is imported now
+        me = os.geteuid()
+        for path in (Path(place), folder.path, folder.path / ".locks"):
+            path.chmod(0o555)
+        if me == 0:
+            os.seteuid(NOBODY)
+        yield folder
+        if me == 0:
+            os.seteuid(me)
+        for path in (Path(place), folder.path, folder.path / ".locks"):
+            path.chmod(0o755)
+
+
+def test_a_folder_that_may_not_be_written_is_told(sealed):
+    with pytest.raises(BadInput, match="permission denied"):
+        runs.run(sealed, evaluate=StandIn())
+    with pytest.raises(BadInput, match="permission denied"):
+        create(sealed.path.parent / "new", sealed.path / "space.toml")
+
+
+def test_a_stage_that_may_not_be_written_says_how_to_go_on(sealed):
+    sealed_store = store.Store(sealed.path)
+    with pytest.raises(BadInput, match=r"permission denied; what is finished stays: mend it, then"):
+        sealed_store.write(sealed.path / "bound" / "a.parquet", {"point": np.arange(3)}, {})
 
 
 def test_a_device_that_takes_nothing_is_told_before_anything_runs(space):
