@@ -1,0 +1,179 @@
+"""A run in words: values with their units, rows with their evidence, what is proven and what each
+goal leaves. For its report and for the terminal alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...base import MARKS, BadInput, Evidence
+from ...base.units import show, unit_of
+from .outcome import Outcome
+from .results import RESULTS, evidence
+from .space import Space
+from .words import word
+
+MOST_LETTERS = 60
+"""Of a text in a cell."""
+
+_PRINTED = {"m2": (1e6, "mm2"), "USD/token": (1e6, "USD/Mtoken")}
+"""Units in which nobody thinks, what a value is multiplied by, and what it is printed in."""
+
+_ENDS = {
+    "_j_per_token": "J/token",
+    "_tokens_per_s": "token/s",
+    "_flops_per_s": "FLOP/s",
+    "_bytes_per_s": "B/s",
+    "_usd_per_token": "USD/token",
+    "_usd_per_million_tokens": "USD/Mtoken",
+    "_per_s": "1/s",
+}
+"""The units of names that a space makes up, by what they end in; before those of `unit_of`."""
+
+
+def unit(name: str) -> str:
+    """The SI unit of a word, a result, or a name that says its own; '' for a plain number."""
+    if name in RESULTS:
+        return RESULTS[name].unit
+    try:
+        return word(name).unit
+    except BadInput:  # a name of the space's own
+        ends = (known for end, known in _ENDS.items() if f"_{name}".endswith(end))
+        return next(ends, unit_of(f"_{name}") or "")
+
+
+def printed(name: str) -> tuple[float, str]:
+    """What values are multiplied by to be printed, and their unit then."""
+    given = unit(name)
+    return _PRINTED.get(given, (1.0, "" if given in ("request", "token") else given))
+
+
+def shown(name: str, value: Any) -> str:
+    """A value with its unit, as people write it: '12.3 ms'; '-' where it is unknown."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, str):
+        return value if len(value) <= MOST_LETTERS else f"{value[: MOST_LETTERS - 3]}..."
+    if isinstance(value, float) and np.isnan(value):
+        return "-"
+    scale, called = printed(name)
+    if not called:
+        return f"{value:.5g}" if isinstance(value, float) else str(value)
+    if scale != 1 or called.startswith("USD"):
+        return f"{value * scale:.4g} {called}"
+    return show(float(value), called, 4)
+
+
+def level(name: str, text: str) -> str:
+    """A value that is text already, such as an effect's 'about 3.35e+12', with the unit of its
+    axis."""
+    number = text.removeprefix("about ")
+    try:
+        value = float(number)
+    except ValueError:
+        return text
+    about = text[: len(text) - len(number)]
+    return f"{about}{shown(name, value) if unit(name) else number}"
+
+
+def headed(name: str) -> str:
+    """A column's head: marked where its numbers are the machine's own, whatever the detail."""
+    published = name in RESULTS and RESULTS[name].published
+    return f"{name} {MARKS['measured-published']}" if published else name
+
+
+def looked(detail: str) -> str:
+    """How closely a row was looked at, with the mark of its evidence: '△ tile'."""
+    return f"{MARKS[evidence('tpot_s', detail)]} {detail}" if detail else "-"
+
+
+def basis(found: Outcome) -> tuple[Evidence, ...]:
+    """What the numbers of the front rest on."""
+    return tuple(sorted({evidence("tpot_s", d) for d in _details(found)}, reverse=True))
+
+
+def varied(space: Space, rows: Mapping[str, NDArray[Any]]) -> list[str]:
+    """The words that tell the rows apart: axes first, then what follows from them and varies."""
+    axes = [axis.name for axis in space.axes if axis.name in rows]
+    rest = [
+        name
+        for name in space.words
+        if name in space.before and name in rows and np.unique(rows[name]).size > 1
+    ]
+    return [*axes, *rest]
+
+
+def order(found: Outcome, by: str = "") -> NDArray[np.int64]:
+    """Rows of the front by group, then the best first at an objective: `by`, or the first. Raises
+    BadInput for a `by` that is none."""
+    names = [name for name, _ in found.space.objectives]
+    if by and by not in names:
+        raise BadInput(f"must be one of {', '.join(names)}", key="--by-objective", value=by)
+    standing = found.front_standing
+    at = names.index(by) if by else 0
+    return np.lexsort((standing.values[:, at], standing.group))
+
+
+def wanted(space: Space) -> str:
+    """'least tpot_s, most throughput; within each batch; with tpot_s < 0.1'."""
+    told = [", ".join(f"{'least' if s > 0 else 'most'} {name}" for name, s in space.objectives)]
+    told += [f"within each {', '.join(space.by)}"] if space.by else []
+    told += [f"with {goal.text}" for goal in space.goals]
+    return "; ".join(told)
+
+
+def goals(found: Outcome) -> list[tuple[str, int]]:
+    """What each goal alone leaves of all evaluated points, at the bound; that a point can be built
+    and fits is the first."""
+    total = found.standing.point.size
+    named = {"status": "status == 'ok'"}
+    return [(named.get(name, name), total - n) for name, n in found.standing.missed.items()]
+
+
+def proof(found: Outcome) -> str:
+    """Whether the front is that of all points, and why."""
+    if found.closer is None:
+        return (
+            "Every point was looked at, at the bound."
+            if found.space.file.search is None
+            else "A search asked about some of the points: the front is of these."
+        )
+    closer = found.closer
+    seen = f"{closer.standing.point.size} points were looked at more closely"
+    below = (
+        f" {closer.faster} of them came out better than their own bound, on which no proof rests."
+        if closer.faster
+        else ""
+    )
+    if closer.open:
+        return (
+            f"{seen}. {closer.open} more have bounds that none of these beats: the front is not "
+            f"proven to be that of all; raise `most` under [finer].{below}"
+        )
+    return (
+        f"{seen}, which is enough: the bound of each other point is beaten by one of them at its "
+        f"own detail{'.' if below else ', and nothing runs faster than its bound.'}{below}"
+    )
+
+
+def mixed(found: Outcome) -> str:
+    """That bounds stand beside simulated numbers on the front; '' where they do not."""
+    details, count = np.unique(_details(found), return_counts=True)
+    many = dict(zip(details.tolist(), count.tolist(), strict=True))
+    if found.closer is None or "bound" not in many:
+        return ""
+    total = sum(many.values())
+    if many["bound"] == total:
+        return "The whole front is of bounds: no closer model knows these machines."
+    return (
+        f"Mind the column `detail`: {many['bound']} of {total} designs are bounds, since no closer "
+        "model knows their machines; the others are simulated. A bound is the least time that the "
+        "peaks allow: beside a simulated number it flatters its machine."
+    )
+
+
+def _details(found: Outcome) -> list[str]:
+    column = found.front.get("detail")
+    return ["bound"] if column is None else [one or "bound" for one in column.tolist()]
