@@ -58,7 +58,7 @@ def check_finished(folder: RunFolder) -> None:
                 file=folder.path,
             )
 
-    def nothing(columns: Columns, detail: str, seed: int) -> Columns:
+    def nothing(columns: Columns, detail: str, seed: int, here: Path) -> Columns:
         return {}
 
     stages(folder.space, Runner(folder, refuse, nothing))

@@ -185,8 +185,8 @@ def _changed(node: S, rest: str, value: Any, factor: bool, path: str) -> S:
         raise BadInput(f"{_called(node)} states no {name}", key=path)
     if below:
         new = _changed(item, below, value, factor, path)
-    elif factor and isinstance(item, dict):
-        new = {key: figure * value for key, figure in item.items()}
+    elif isinstance(item, dict):
+        new = {key: figure * value for key, figure in item.items()} if factor else item | value
     else:
         new = item * value if factor else value
     return _rebuilt(node, path, **{name: new})

@@ -34,13 +34,16 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 def effects(space: Space, rows: Columns) -> list[Effect]:
     """The effect of each axis on each objective over rows that all have values, largest first.
 
-    rows: every word and objective. Positive objectives are taken in logarithms, so that shares are
+    Objectives that are words of the space themselves have none. rows: every axis and objective.
+    Positive objectives are taken in logarithms, so that shares are
     of ratios (Saltelli et al., Global Sensitivity Analysis, 2008, sections 4.5-4.6; on a grid both
     indices are exact sums, elsewhere the first is a correlation ratio over bins).
     """
     levels = {axis.name: _levels(rows[_column(space, axis.name)]) for axis in space.axes}
     found = []
     for name, sense in space.objectives:
+        if name in space.words:
+            continue
         values = np.asarray(rows[name], np.float64)
         logs = bool((values > 0).all())
         measured = np.log(values) if logs else values

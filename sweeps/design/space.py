@@ -6,87 +6,21 @@ import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base import BadInput, Count, Spec, unknown
+from ...base import BadInput, unknown
 from ...base.spec import build, load_toml
 from .axes import Axis, Columns, axis, column, flat, free_value
 from .expressions import NUMBER, TEXT, TRUTH, Expression, expression, reads
 from .results import RESULTS
 from .sampling import SAMPLERS
+from .space_file import MOST_ENUMERATED, MOST_SEARCHED, SpaceFile, Wanted
 from .words import WORDS, value_of, word
 
 Ints = NDArray[np.int64]
-
-MOST_ENUMERATED = 100_000_000
-Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_:.-]*\Z", max_length=200)]
-Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=12)]
-Text = Annotated[str, msgspec.Meta(max_length=1000)]
-
-
-class Sample(Spec, frozen=True, kw_only=True):
-    """Points drawn from the axes in place of every combination."""
-
-    points: Annotated[int, msgspec.Meta(ge=1, le=MOST_ENUMERATED)]
-    method: str = "latin-hypercube"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.method not in SAMPLERS:
-            raise ValueError(f"`method` must be one of {', '.join(SAMPLERS)}, got {self.method!r}")
-
-
-class Wanted(Spec, frozen=True, kw_only=True):
-    """What is made small and what is made large."""
-
-    minimise: Names = ()
-    maximise: Names = ()
-
-
-class Finer(Spec, frozen=True, kw_only=True):
-    """Which points are looked at more closely, after all have been at the bound: at most `most`."""
-
-    detail: Literal["finer", "tile", "cycle"] = "finer"
-    most: Count = 1000
-
-
-class Serving(Spec, frozen=True, kw_only=True):
-    """How many points of the front are met by the serving simulation."""
-
-    most: Count = 20
-
-
-class Search(Spec, frozen=True, kw_only=True):
-    """A heuristic in place of asking every point: nsga2 or tpe."""
-
-    method: Literal["nsga2", "tpe"] = "nsga2"
-    evaluations: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 10_000
-    population: Annotated[int, msgspec.Meta(ge=4, le=10_000)] = 100
-
-
-class SpaceFile(Spec, frozen=True, kw_only=True):
-    """The tables of SPACE.toml as they stand there."""
-
-    title: Annotated[str, msgspec.Meta(max_length=200)]
-    words: Annotated[str, msgspec.Meta(max_length=4000)] = ""
-    seed: Seed = 0
-    by: Names = ()
-    goals: tuple[Text, ...] = ()
-    fixed: dict[str, Any] = msgspec.field(default_factory=dict)
-    axes: dict[str, Any]
-    sample: Sample | None = None
-    derived: dict[str, Any] = msgspec.field(default_factory=dict)
-    constraints: dict[str, Text] = msgspec.field(default_factory=dict)
-    objectives: Wanted
-    finer: Finer | None = None
-    served: Serving | None = None
-    search: Search | None = None
-
 
 NAMES_OF_MACHINES = ("on", "device")
 
@@ -247,9 +181,21 @@ def _axes(file: SpaceFile) -> tuple[Axis, ...]:
                 "names no step, factor or points; only a [sample] draws from a whole range",
                 key=f"axes.{one.name}",
             )
-    if file.sample is None and math.prod(one.size for one in made) >= 2**62:
-        raise BadInput("hold more than 2^62 combinations", key="axes")
+    _check_count(file, math.prod(one.size for one in made))
     return tuple(made)
+
+
+def _check_count(file: SpaceFile, count: int) -> None:
+    """Raises BadInput for combinations that nobody waits for, or can number."""
+    if file.sample is not None and file.search is not None:
+        raise BadInput("does not go with a [sample]: one of them decides", key="search")
+    most = MOST_ENUMERATED if file.search is None else MOST_SEARCHED
+    if file.sample is None and count > most:
+        raise BadInput(
+            f"hold {count:,} combinations, at most {most:,} are asked about: draw a [sample]"
+            + (", or use a [search]" if file.search is None else ""),
+            key="axes",
+        )
 
 
 def _is_word(name: str) -> bool:

@@ -144,13 +144,18 @@ def split_of(words: Mapping[str, Any], system: System, model: MoEModel) -> Paral
 
 
 def _figures(words: Mapping[str, Any], first: str) -> list[tuple[str, Any]]:
-    """The paths among the words, and their values: what is set before factors."""
-    found = [
-        (name, value.item() if hasattr(value, "item") else value)
-        for name, value in words.items()
-        if name.removeprefix(TIMES).startswith(first)
-    ]
-    return sorted(found, key=lambda figure: figure[0].startswith(TIMES))
+    """The paths among the words, and their values: what is set before factors, and peaks of one
+    table together, since a device checks each against the others."""
+    found: dict[str, Any] = {}
+    for name, value in words.items():
+        if name.removeprefix(TIMES).startswith(first):
+            plain = value.item() if hasattr(value, "item") else value
+            table, _, last = name.rpartition(".")
+            if table.endswith(".peak_flops_per_s") and not name.startswith(TIMES):
+                found[table] = found.get(table, {}) | {last: plain}
+            else:
+                found[name] = plain
+    return sorted(found.items(), key=lambda figure: figure[0].startswith(TIMES))
 
 
 @functools.lru_cache(512)

@@ -132,12 +132,6 @@ def test_a_search_finds_most_of_the_front_with_few_questions(method):
     assert near.mean() > (0.8 if method == "nsga2" else 0.2)
 
 
-def test_a_search_needs_steps():
-    of = asked(sample={"points": 9}, axes={"context": {"from": 1, "to": 9}}, search={})
-    with pytest.raises(BadInput, match="needs steps to be searched"):
-        search(of, Rounds(of))
-
-
 def test_the_knee_lies_farthest_below_the_line_of_the_ends():
     of = asked(objectives={"minimise": ["tpot_s", "area_m2"]})
     standing = everywhere(of, Rounds(of), "bound")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moesaic.base import BadInput
+from moesaic.sweeps.design.conflicts import check_not_empty
 from moesaic.sweeps.design.expressions import expression
 from moesaic.sweeps.design.space import load, space
 from moesaic.sweeps.design.words import model_of, split_of, system_of
@@ -110,6 +111,14 @@ def test_words_become_specs():
     assert split_of(words, system, model).tp == 4
 
 
+def test_peaks_that_only_fit_together_are_set_together():
+    peaks = {"bf16": 3e15, "fp8": 6e15}
+    words = {f"system.device.peak_flops_per_s.{name}": peak for name, peak in peaks.items()}
+    device = system_of({"on": "h100-sxm"} | words).devices[0]
+    assert {name: device.peak_flops_per_s[name] for name in peaks} == peaks
+    assert device.peak_flops_per_s["fp64"] > 0
+
+
 def test_a_machine_is_put_together_of_equal_devices():
     words = {"device": "v80", "count": 16, "link": "pcie-gen5-x16", "network": "ethernet-400g"}
     assert [(tier.name, tier.size) for tier in system_of(words).tiers] == [("node", 8), ("rack", 2)]
@@ -165,6 +174,11 @@ def test_a_machine_that_cannot_be_is_refused(words, sentence):
         (changed(sample={"points": 0}), ">= 1"),
         (changed(sample={"points": 9, "method": "soboll"}), "must be one of random"),
         (changed(serch={}), "serch"),
+        (
+            changed(axes={"context": {"from": 1, "to": 900_000, "step": 1}}, fixed={}),
+            "combinations",
+        ),
+        (changed(sample={"points": 9}, search={}), "one of them decides"),
     ],
 )
 def test_a_space_that_cannot_be_asked_is_refused_in_one_sentence(tables, sentence):
@@ -175,6 +189,16 @@ def test_a_space_that_cannot_be_asked_is_refused_in_one_sentence(tables, sentenc
 def test_a_derived_word_without_a_value_names_the_point():
     with pytest.raises(BadInput, match=r"derived.ep: gives 2.66667 at point 0"):
         space(changed(derived={"ep": "8 / 3"})).columns(0, 9)
+
+
+def test_constraints_that_contradict_each_other_are_named_and_no_others():
+    tables = changed(constraints={"few": "batch < 8", "many": "batch * tp > 60", "free": "tp > 0"})
+    with pytest.raises(BadInput, match=r"`few` \(batch < 8\) and `many` .* together") as fault:
+        check_not_empty(space(tables))
+    assert "free" not in str(fault.value)
+    with pytest.raises(BadInput, match=r"no point meets `few` \(batch < 0\): the space is empty"):
+        check_not_empty(space(changed(constraints={"few": "batch < 0"})))
+    check_not_empty(space(TABLES))
 
 
 def test_a_fault_names_the_file(tmp_path):
