@@ -19,26 +19,26 @@ WORDS = {"bound": "bound", "finer": "more closely", "served": "served"}
 
 
 class Meter:
-    """Rate and time left of a stage, from what this run computed itself. clock: seconds."""
+    """Rate and time left of a stage, from what this run computed since the first points came: what
+    workers need to begin says nothing of the rest. clock: seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._began: dict[str, float] = {}
+        self._first: dict[str, tuple[float, int]] = {}
 
     def line(self, now: Progress) -> str:
         """'bound: 65,536 of 1,000,000 points, 120,000 points/s, 8 s left'."""
-        at = self._clock()
-        spent = at - self._began.setdefault(now.stage, at)
-        computed = now.finished - now.found
         text = f"{WORDS[now.stage]}: {now.finished:,} of {now.asked:,} points"
         if now.finished == now.asked:
             return text
-        if not computed and now.found:
-            return f"{text} are there already"
-        if computed and spent > 0:
-            rate = computed / spent
-            text += f", {rate:,.3g} points/s, {lasting((now.asked - now.finished) / rate)} left"
-        return text
+        if now.finished == now.found:
+            return f"{text} are there already" if now.found else text
+        at = self._clock()
+        began, before = self._first.setdefault(now.stage, (at, now.finished))
+        if now.finished == before or at <= began:
+            return text
+        rate = (now.finished - before) / (at - began)
+        return f"{text}, {rate:,.3g} points/s, {lasting((now.asked - now.finished) / rate)} left"
 
 
 def lasting(seconds: float) -> str:
