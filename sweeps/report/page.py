@@ -28,9 +28,9 @@ def html(title: str, sections: Sequence[Section]) -> str:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
-        TEMPLATE.read_text(encoding="utf-8")
-    )
+    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    made.filters |= {"coded": _coded, "breakable": _breakable}
+    page = made.from_string(TEMPLATE.read_text(encoding="utf-8"))
     figures = {
         section.name: Markup(svg(section.figure))
         for section in sections
@@ -39,6 +39,20 @@ def html(title: str, sections: Sequence[Section]) -> str:
     return page.render(
         title=title, sections=sections, figures=figures, marks=MARKS, meaning=MEANING
     )
+
+
+def _coded(words: str) -> Any:
+    """Escaped words in which `names` between backticks are set as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
+
+
+def _breakable(name: str) -> Any:
+    """An escaped name that may be broken after its dots and low lines."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([_.])(?=\w)", r"\1<wbr>", str(escape(name))))
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
