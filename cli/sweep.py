@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..base import BadInput
-from . import show
+from . import show, sweep_answers
 
 if TYPE_CHECKING:
     from ..sweeps.design.engine import Where
@@ -19,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Design spaces: points, time and disk before it runs; runs that survive; answers in SQL.",
 )
+app.add_typer(sweep_answers.app)
 
 SpaceFile = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="The space.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")]

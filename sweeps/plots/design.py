@@ -320,7 +320,7 @@ def parallel(found: Outcome) -> Figure:
             axes.plot(y, color=colour, lw=0.8, alpha=0.6, marker="." if len(names) == 1 else "")
             axes.plot([], [], color=colour, lw=1.6, label=name)
         for x, name in enumerate(names):
-            axes.axvline(x, color=INK, lw=0.6, zorder=1)
+            axes.vlines(x, 0, 1, color=INK, lw=0.6, zorder=1)
             low, high = (_cut(text, letters) for text in _ends(name, rows[name]))
             axes.annotate(high, (x, 1.03), ha="center", fontsize=7)
             axes.annotate(low, (x, -0.07), ha="center", fontsize=7)
