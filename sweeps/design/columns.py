@@ -28,7 +28,9 @@ def about(space: Space, detail: str) -> dict[str, About]:
     for name in space.words:
         found[name] = _word(name)
     for name, result in RESULTS.items():
-        found[name] = About(result.unit, result.says, evidence(name, detail))
+        # A price that the space itself sets is no published one.
+        given = result.published and any(word.endswith(f".{name}") for word in space.words)
+        found[name] = About(result.unit, result.says, GIVEN if given else evidence(name, detail))
     for name, one in space.after.items():
         basis = "bound" if detail == "bound" else "simulated"
         found[name] = About(unit_of(name) or "", f"= {one.text}", basis)

@@ -14,7 +14,8 @@ from .columns import about
 from .engine import Done, Task, Work
 from .folder import STAGES, RunFolder, opened
 from .outcome import Outcome, outcome
-from .run import Runner, stages
+from .run import Runner
+from .stages import stages
 from .store import Store
 
 Ints = NDArray[np.int64]

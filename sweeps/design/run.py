@@ -20,11 +20,9 @@ from ...base.parquet import Columns
 from .columns import about
 from .engine import Compute, Points, Task, Where, computing
 from .folder import STAGES, RunFolder
-from .ladder import closer, floor, served
 from .locks import WHOLE, Shard, locked
-from .search import search
 from .space import Space
-from .standing import judged
+from .stages import stages
 from .store import Store
 
 Ints = NDArray[np.int64]
@@ -160,32 +158,6 @@ Stages = Callable[[Space, Runner], bool]
 """Asks all rounds of a run in turn; whether it came to its end, which a shard alone cannot."""
 
 
-def stages(space: Space, runner: Runner) -> bool:
-    """Every point at the bound, or those that a search asks about; then the best more closely; then
-    the front of those by the serving simulation."""
-    if space.file.search is not None:
-        if runner.shard != WHOLE:
-            raise BadInput(
-                "splits a space that is enumerated; this one is searched, and each generation "
-                "follows from the one before",
-                key="--shard",
-                value=str(runner.shard),
-            )
-        rows = search(space, runner)
-    else:
-        if not runner.every():
-            return False
-        if space.file.finer is None and space.file.served is None:
-            return True
-        rows = runner.rows(list(space.needed))
-    best = judged(space, rows)
-    if space.file.finer is not None:
-        best = closer(space, floor(space, rows), runner).standing
-    if space.file.served is not None:
-        served(space, best, runner)
-    return True
-
-
 def run(
     folder: RunFolder,
     where: Where | None = None,
@@ -205,6 +177,13 @@ def run(
         from .evaluate import evaluate as ours
 
         evaluate = ours
+    if folder.space.file.search is not None and shard != WHOLE:
+        raise BadInput(
+            "splits a space that is enumerated; this one is searched, and each generation follows "
+            "from the one before",
+            key="--shard",
+            value=str(shard),
+        )
     with locked(folder.path, shard):
         if shard == WHOLE:
             _clear(folder.path)
