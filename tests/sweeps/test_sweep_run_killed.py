@@ -61,13 +61,14 @@ def undisturbed(space, tmp_path_factory):
 
 def begun(folder, space, jobs, lines):
     """A slowed run in a session of its own, when it has told its progress so many times."""
-    process = subprocess.Popen(
-        words(folder, space, "--jobs", jobs, "--nap", 0.03),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
+    with folder.with_suffix(".said").open("w") as said:
+        process = subprocess.Popen(
+            words(folder, space, "--jobs", jobs, "--nap", 0.03),
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            start_new_session=True,
+        )
     assert process.stdout
     for _ in range(lines):
         process.stdout.readline()
@@ -172,11 +173,12 @@ def test_twenty_random_interruptions_leave_the_rows_of_an_undisturbed_run(
     """Killed, or interrupted, up to three times at random moments; then brought to its end."""
     draw = random.Random(seed)
     folder, jobs = tmp_path / "run", draw.choice((1, 2))
+    said = folder.with_suffix(".said")
     for _ in range(draw.randint(1, 3)):
         process = begun(folder, climbing, jobs, lines=draw.randint(0, 12))
         time.sleep(draw.random() * 0.2)
         how = draw.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGINT))
         process.send_signal(how)
-        assert ended(process) in (130 if how == signal.SIGINT else -how, 0)
+        assert ended(process) in (130 if how == signal.SIGINT else -how, 0), said.read_text()
     run(folder, climbing, "--jobs", jobs)
     assert contents(folder) == climbed
