@@ -23,11 +23,11 @@ MOST_TERMS, MOST_NAMED = 12, 8
 
 def front_facts(run: RunFolder, found: Outcome, chosen: Any) -> dict[str, Any]:
     """The front in SI units; a row's `evidence` is that of its results."""
-    from ..sweeps.chapters.design import front_columns
     from ..sweeps.design.results import evidence
-    from ..sweeps.design.told import goals, mixed, proof, unit, wanted
+    from ..sweeps.design.told import columns, goals, mixed, proof, unit, wanted
 
-    names = front_columns(found)
+    apart, same = columns(found)
+    names = [*apart, *same]
     knees = set(found.knees.tolist())
     rows = []
     for i in chosen.tolist():
@@ -50,30 +50,37 @@ def front_facts(run: RunFolder, found: Outcome, chosen: Any) -> dict[str, Any]:
 
 
 def show_front(found: Outcome, chosen: Any, size: int) -> None:
-    from ..sweeps.design.told import goals, headed, looked, mixed, proof, shown, varied, wanted
+    from ..sweeps.design.told import (
+        columns,
+        goals,
+        heads,
+        looked,
+        mixed,
+        proof,
+        shared,
+        shown,
+        wanted,
+    )
 
     rows, space = found.front, found.space
     knees = set(found.knees.tolist())
-    words = list(dict.fromkeys((*space.by, *varied(space, rows))))
-    same = [n for n in words if size > 1 and n not in space.by and np.unique(rows[n]).size == 1]
-    names = [name for name, _ in space.objectives]
-    heads = list(dict.fromkeys((*(n for n in words if n not in same), *names, "limiter")))
+    names = [name for name in columns(found)[0] if name not in ("devices", "spare_bytes")]
     show.table(
         f"{space.title}: {wanted(space)}",
-        ["point", *map(headed, heads), "detail", "knee"],
+        ["point", *map(_last, heads(space, names)), "detail", "knee"],
         [
             [
                 rows["point"][i],
-                *(shown(name, rows[name][i]) for name in heads),
-                looked(rows["detail"][i]),
+                *(shown(name, rows[name][i]) for name in names),
+                looked(str(rows["detail"][i])),
                 "knee" if i in knees else "",
             ]
             for i in chosen.tolist()
         ],
         f"{len(chosen)} of {size} designs. {MARKS['simulated']} simulated, {MARKS['bound']} bound.",
     )
-    if same and size:
-        print(f"All of them: {', '.join(f'{n} {shown(n, rows[n][0])}' for n in same)}.")
+    if alike := shared(found):
+        print(alike)
     total, left = found.standing.point.size, goals(found)
     told = ", ".join(f"{goal} leaves {n:,}" for goal, n in left)
     print(
@@ -85,6 +92,11 @@ def show_front(found: Outcome, chosen: Any, size: int) -> None:
     print(proof(found))
     if remark := mixed(found):
         print(remark)
+
+
+def _last(name: str) -> str:
+    """The last two parts of a path, which are what a terminal has room for."""
+    return ".".join(name.split(".")[-2:])
 
 
 class Seen(NamedTuple):
@@ -151,17 +163,20 @@ def show_why(found: Why, seen: Seen) -> None:
 
     words = ", ".join(f"{n} {shown(n, v)}" for n, v in found.words.items() if v != "")
     print(f"Point {found.point}: {words}")
-    rows = seen.results
+    rows, first = seen.results, next(iter(seen.results), "")
     known = [
         name
-        for name in next(iter(rows.values()), {})
+        for name in rows.get(first, {})
         if name != "detail" and any(shown(name, row[name]) != "-" for row in rows.values())
     ]
     if rows:
         show.table(
             "What it gives",
             ["result", *(f"{stage}: {looked(row['detail'])}" for stage, row in rows.items())],
-            [[headed(n), *(shown(n, row[n]) for row in rows.values())] for n in known],
+            [
+                [headed(n, seen.evidence[first][n]), *(shown(n, row[n]) for row in rows.values())]
+                for n in known
+            ],
             f"{MARKS['simulated']} simulated, {MARKS['bound']} bound; {MARKS['measured-published']}"
             " a figure of the machine itself.",
         )

@@ -14,13 +14,15 @@ from ..design.outcome import Contest, Outcome, contests
 from ..design.sensitivity import Effect
 from ..design.told import (
     basis,
+    columns,
     goals,
-    headed,
+    heads,
     level,
     looked,
     mixed,
     order,
     proof,
+    shared,
     shown,
     varied,
     wanted,
@@ -96,31 +98,31 @@ def front(found: Outcome) -> Section:
     """The designs that no other beats, a knee for each group."""
     from ..plots.design import front_of
 
-    rows, heads = found.front, front_columns(found)
+    rows, (names, same) = found.front, columns(found)
     knees = set(found.knees[found.knees >= 0].tolist())
     volume = found.volume()
     words = [
-        f"{rows['point'].size} designs meet every goal and are beaten by no other in all "
-        f"objectives, of {int(found.standing.meets.sum())} that meet the goals at the bound. Each "
-        "dot is one; the shade is where all points lie, at the bound. The knee lies farthest below "
-        "the plane through the ends of the front.",
+        f"{rows['point'].size:,} designs meet every goal and are beaten by no other in all "
+        f"objectives, of {int(found.standing.meets.sum()):,} that meet the goals at the bound. "
+        "Each dot is one; the shade is where all points lie, at the bound. The knee lies farthest "
+        "below the plane through the ends of the front.",
         mixed(found),
         proof(found),
         "" if volume is None else f"Hypervolume of the front, in its ranges: {volume:.4f}.",
     ]
     chosen = order(found)
     table = Table(
-        columns=("point", *map(headed, heads), "detail", "knee"),
+        columns=("point", *heads(found.space, names), "detail", "knee"),
         rows=tuple(
             (
                 str(rows["point"][i]),
-                *(shown(name, rows[name][i]) for name in heads),
-                looked(rows["detail"][i]),
+                *(shown(name, rows[name][i]) for name in names),
+                looked(str(rows["detail"][i])),
                 "yes" if i in knees else "-",
             )
             for i in chosen[:MOST_ROWS].tolist()
         ),
-        note=" ".join(filter(None, (_cut(chosen.size), MARKED))),
+        note=" ".join(filter(None, (_cut(chosen.size), shared(found), MARKED))),
     )
     return Section(
         name="front",
@@ -129,7 +131,7 @@ def front(found: Outcome) -> Section:
         evidence=basis(found),
         tables=(table,),
         figure=front_of(found),
-        data=_plain({name: rows[name][chosen] for name in ("point", *heads, "detail")}),
+        data=_plain({name: rows[name][chosen] for name in ("point", *names, *same, "detail")}),
     )
 
 
@@ -137,14 +139,6 @@ MARKED = (
     f"Marks at `detail`: {MARKS['simulated']} simulated, {MARKS['bound']} bound. Columns headed "
     f"{MARKS['measured-published']} are figures of the machine itself."
 )
-
-
-def front_columns(found: Outcome) -> list[str]:
-    """What is shown of a design: what tells it apart, its objectives, devices, spare memory,
-    limiter."""
-    names = [name for name, _ in found.space.objectives]
-    rest = ("devices", "spare_bytes", "limiter")
-    return list(dict.fromkeys((*varied(found.space, found.front), *names, *rest)))
 
 
 def designs(found: Outcome) -> Section:
@@ -291,7 +285,7 @@ def served(found: Outcome) -> Section:
     """Points of the front as a serving engine would meet them."""
     rows = found.served
     names = ("tpot_s", "ttft_s", "throughput_tokens_per_s", "status")
-    heads = (*varied(found.space, rows), *names)
+    names = (*varied(found.space, rows), *names)
     return Section(
         name="served",
         title="The front, served",
@@ -302,15 +296,15 @@ def served(found: Outcome) -> Section:
         evidence=("simulated",),
         tables=(
             Table(
-                columns=("point", *heads),
+                columns=("point", *names),
                 rows=tuple(
-                    (str(rows["point"][i]), *(shown(name, rows[name][i]) for name in heads))
+                    (str(rows["point"][i]), *(shown(name, rows[name][i]) for name in names))
                     for i in range(min(MOST_ROWS, rows["point"].size))
                 ),
                 note=_cut(rows["point"].size),
             ),
         ),
-        data=_plain({name: rows[name] for name in ("point", *heads)}),
+        data=_plain({name: rows[name] for name in ("point", *names)}),
     )
 
 

@@ -3,7 +3,7 @@ goal leaves. For its report and for the terminal alike."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...base import MARKS, BadInput, Evidence
 from ...base.units import show, unit_of
+from .columns import about
 from .outcome import Outcome
 from .results import RESULTS, evidence
 from .space import Space
@@ -59,7 +60,7 @@ def shown(name: str, value: Any) -> str:
     if isinstance(value, float) and np.isnan(value):
         return "-"
     scale, called = printed(name)
-    if not called:
+    if not called or not np.isfinite(value):
         return f"{value:.5g}" if isinstance(value, float) else str(value)
     if scale != 1 or called.startswith("USD"):
         return f"{value * scale:.4g} {called}"
@@ -78,10 +79,17 @@ def level(name: str, text: str) -> str:
     return f"{about}{shown(name, value) if unit(name) else number}"
 
 
-def headed(name: str) -> str:
-    """A column's head: marked where its numbers are the machine's own, whatever the detail."""
-    published = name in RESULTS and RESULTS[name].published
-    return f"{name} {MARKS['measured-published']}" if published else name
+def headed(name: str, rests: str) -> str:
+    """The name of a result, marked where it rests on published figures of the machine, whatever
+    the detail."""
+    mark = MARKS["measured-published"]
+    return f"{name}\N{NO-BREAK SPACE}{mark}" if rests == "measured-published" else name
+
+
+def heads(space: Space, names: Iterable[str]) -> list[str]:
+    """`headed` columns."""
+    known = about(space, "bound")
+    return [headed(name, known[name].evidence) for name in names]
 
 
 def looked(detail: str) -> str:
@@ -95,14 +103,34 @@ def basis(found: Outcome) -> tuple[Evidence, ...]:
 
 
 def varied(space: Space, rows: Mapping[str, NDArray[Any]]) -> list[str]:
-    """The words that tell the rows apart: axes first, then what follows from them and varies."""
-    axes = [axis.name for axis in space.axes if axis.name in rows]
-    rest = [
-        name
-        for name in space.words
-        if name in space.before and name in rows and np.unique(rows[name]).size > 1
-    ]
-    return [*axes, *rest]
+    """The words that tell the rows apart: groups and axes first, then what follows from them,
+    varies, and is not the same again."""
+    found = [name for name in (*space.by, *(axis.name for axis in space.axes)) if name in rows]
+    for name in space.words:
+        if name not in space.before or name not in rows or np.unique(rows[name]).size == 1:
+            continue
+        if not any(np.array_equal(rows[name], rows[other]) for other in found):
+            found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def columns(found: Outcome) -> tuple[list[str], list[str]]:
+    """What is shown of the designs of a front: what tells them apart, their objectives, devices,
+    spare memory and limiter; and of these words what all of them share."""
+    space, rows = found.space, found.front
+    objectives = [name for name, _ in space.objectives]
+    names = [*varied(space, rows), *objectives, "devices", "spare_bytes", "limiter"]
+    many = rows["point"].size > 1
+    kept = {*space.by, *objectives, "limiter"}
+    same = [n for n in names if many and n not in kept and np.unique(rows[n]).size == 1]
+    return [n for n in dict.fromkeys(names) if n not in same], same
+
+
+def shared(found: Outcome) -> str:
+    """'All of them: devices 4.'; '' where designs share nothing that could differ."""
+    _, same = columns(found)
+    told = [f"{name} {shown(name, found.front[name][0])}" for name in same]
+    return f"All of them: {', '.join(told)}." if told else ""
 
 
 def order(found: Outcome, by: str = "") -> NDArray[np.int64]:

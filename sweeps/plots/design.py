@@ -32,9 +32,9 @@ MOST_LINES = 300
 
 
 def titled(name: str) -> str:
-    """An objective and the unit of its ticks: 'tpot_s [s]'."""
+    """An objective and the unit of its ticks: 'tpot_s [s]'; a long one in two lines."""
     unit = printed(name)[1]
-    return f"{name} [{unit}]" if unit else name
+    return _wrapped(f"{name} [{unit}]" if unit else name, 34)
 
 
 def front_of(found: Outcome) -> Figure:
@@ -123,14 +123,18 @@ def _knees(axes: Axes, found: Outcome, front: Floats) -> None:
         label=f"knee of each {by}" if by else "knee",
     )  # fmt: skip
     if 1 < len(groups) <= MOST_LABELS:
+        # In shares of the panel: a name that would lie on another's is left out.
+        places = axes.transAxes.inverted().transform(axes.transData.transform(front))
+        taken: list[Any] = []
         for number, row in enumerate(found.knees.tolist()):
-            if row >= 0:
+            if row >= 0 and not any((abs(places[row] - at) < (0.09, 0.05)).all() for at in taken):
+                taken.append(places[row])
                 text = ", ".join(
                     _brief(n, v) for n, v in zip(found.space.by, groups[number], strict=True)
                 )
                 axes.annotate(
-                    text, front[row], xytext=(5, 5), textcoords="offset points", fontsize=7,
-                    color=INK, path_effects=[_halo()],
+                    text, (front[row, 0], front[row, 1]), xytext=(5, 5), color=INK, fontsize=7,
+                    textcoords="offset points", path_effects=[_halo()],
                 )  # fmt: skip
 
 
@@ -146,7 +150,8 @@ def _only(axes: Axes, found: Outcome) -> None:
     every = (found.standing.values * sense)[found.standing.meets, 0]
     front = (found.front_standing.values * sense)[:, 0]
     both = np.concatenate((every, front))
-    axes.hist(every, bins=_edges(both)[::4], color=FAINT, alpha=0.5, label="all, at the bound")
+    bins = _edges(both)[::4].tolist()
+    axes.hist(every, bins=bins, color=FAINT, alpha=0.5, label="all, at the bound")
     for number, (label, rows) in enumerate(_labelled(found.front, found.label).items()):
         colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
         # In shares of the axes' height: marks stand on the axis.
@@ -200,11 +205,14 @@ def _scaled(axes: Axes, way: str, values: Floats, name: str) -> None:
 def _tick(name: str, value: float) -> str:
     """A tick as people read it: '10 ms', '35k'. Short units stand beside the number."""
     scale, unit = printed(name)
-    if scale != 1 or unit.startswith("USD") or (abs(value) < 1e5 and value == np.floor(value)):
-        text = f"{value * scale:.6g}"
-        return f"{text} {unit}" if len(unit) == 1 and value else text
-    text = show(value, unit if len(unit) == 1 else "", 3).strip()
-    return text if len(unit) == 1 else text.replace(" ", "")
+    value = value * scale
+    if not value:
+        return "0"
+    if not 1e-18 < abs(value) < 1e21:
+        return f"{value:.3g}"
+    if len(unit) == 1:
+        return show(value, unit, 3)
+    return f"{value:.5g}" if 1e-3 <= abs(value) < 1e5 else show(value, "", 3).replace(" ", "")
 
 
 def _range(values: Floats) -> tuple[float, float]:
@@ -218,7 +226,7 @@ def _shade(axes: Axes, points: Floats, both: Floats) -> None:
     """How many points `[n, 2]` lie where, as a picture: as small for a million points as for ten.
     both: these and whatever else the panel shows."""
     edges = [_edges(column) for column in both.T]
-    count, *_ = np.histogram2d(*points.T, bins=edges)
+    count, *_ = np.histogram2d(points[:, 0], points[:, 1], bins=edges)
     shown = np.ma.masked_equal(np.log1p(count.T), 0)
     axes.pcolormesh(*edges, shown, cmap="Greys", vmin=-2, vmax=4 + shown.max(), rasterized=True)
 
@@ -317,7 +325,8 @@ def parallel(found: Outcome) -> Figure:
             drawn = np.intersect1d(kept, members)
             y = np.stack([_place(rows[column])[drawn] for column in names])
             colour = PALETTE[i % len(PALETTE)]
-            axes.plot(y, color=colour, lw=0.8, alpha=0.6, marker="." if len(names) == 1 else "")
+            alpha = 0.6 if kept.size < 100 else 0.3
+            axes.plot(y, color=colour, lw=0.8, alpha=alpha, marker="." if len(names) == 1 else "")
             axes.plot([], [], color=colour, lw=1.6, label=name)
         for x, name in enumerate(names):
             axes.vlines(x, 0, 1, color=INK, lw=0.6, zorder=1)

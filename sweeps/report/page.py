@@ -49,10 +49,10 @@ def _coded(words: str) -> Any:
 
 
 def _breakable(name: str) -> Any:
-    """An escaped name that may be broken after its dots and low lines."""
+    """An escaped name that may be broken after its dots and low lines, not before a unit."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"([_.])(?=\w)", r"\1<wbr>", str(escape(name))))
+    return Markup(re.sub(r"([_.])(?=[A-Za-z0-9]{3})", r"\1<wbr>", str(escape(name))))
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
