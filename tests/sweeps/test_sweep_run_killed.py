@@ -24,7 +24,7 @@ def words(*given):
 
 
 def run(*given, code=0):
-    done = subprocess.run(words(*given), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words(*given), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == code, done.stderr
     return done
 
