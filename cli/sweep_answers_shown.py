@@ -194,11 +194,14 @@ def _rivals(found: Why, seen: Seen) -> str:
     if seen.missed:
         return f"It is no candidate: it misses {'; '.join(seen.missed)}."
     if not found.beaten_by:
-        return f"It is on the front: no other point beats it in all objectives ({seen.stage})."
+        return f"It is on the front: no other point of its group dominates it ({seen.stage})."
     few = ", ".join(map(str, found.beaten_by[:MOST_NAMED]))
     rest = len(found.beaten_by) - MOST_NAMED
     more = f" and {rest} more" if rest > 0 else ""
-    return f"Points of the front that beat it in all objectives ({seen.stage}): {few}{more}."
+    return (
+        f"Points of the front that dominate it, no worse in any objective and better in one "
+        f"({seen.stage}): {few}{more}."
+    )
 
 
 def _show_step(found: Why) -> None:

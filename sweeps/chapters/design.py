@@ -102,9 +102,10 @@ def front(found: Outcome) -> Section:
     knees = set(found.knees[found.knees >= 0].tolist())
     volume = found.volume()
     words = [
-        f"{rows['point'].size:,} designs meet every goal and are beaten by no other in all "
-        f"objectives, of {int(found.standing.meets.sum()):,} that meet the goals at the bound. "
-        "Each dot is one; the shade is where all points lie, at the bound. The knee lies farthest "
+        f"{rows['point'].size:,} designs form the front: each meets every goal, and no other "
+        f"{'of its group ' if found.space.by else ''}is as good in every objective and better in "
+        f"one. {int(found.standing.meets.sum()):,} points meet the goals at the bound. "
+        "Each dot is a design of the front; the shade is where all points lie, at the bound. The knee lies farthest "
         "below the plane through the ends of the front.",
         mixed(found),
         proof(found),

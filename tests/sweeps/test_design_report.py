@@ -227,7 +227,7 @@ SHAPES = {
     "one point": {"points": 1},
     "one objective": {"objectives": 1},
     "one objective, one value": {"objectives": 1, "value": lambda _: 2.0},
-    "six objectives, twelve labels": {"objectives": 6, "labels": 12},
+    "six objectives, twelve labels": {"objectives": 6, "labels": 12, "points": 2},
     "twenty labels": {"labels": 20},
     "many groups": {"groups": 30, "labels": 2},
     "a few groups": {"groups": 5, "labels": 3, "objectives": 3},
