@@ -53,14 +53,15 @@ def points(
     machine: ArrayLike | None = None,
     energy: bool = False,
 ) -> Points:
-    """The roofline of many steps under uniform routing and contiguous experts.
+    """The roofline of many steps.
 
     index: `[points]`, the setup of each point; the others: whole numbers `[points]` or one for
     all, as in `workload.make_step`. machines: the numbers of machines in place of those of the
     setups' systems, whose tiers they must have; machine: `[points]`, the row of each point, its own
     by default. energy: joules too. Equal to `bound(operators(...))` of each point. Setups of
-    unequal devices, or whose stages cross the tiers unevenly, take that plain path, and their own
-    system's numbers: with machines in its place they are refused.
+    unequal devices, of routing or experts of their own, or whose stages cross the tiers unevenly,
+    take that plain path, and their own system's numbers: with machines in its place they are
+    refused.
     """
     which = _whole("index", index, np.size(index)).astype(np.int64)
     if which.max(initial=-1) >= len(setups):
@@ -87,15 +88,14 @@ def points(
     if not plain.all():
         places = None if machines is None else _rows(machines, machine, which.size)
         _fast(setups, plain, which, columns, machines, places, energy, out)
-    for point in np.flatnonzero(plain[which]).tolist():
-        setup = setups[which[point]]
-        if machines is not None:
-            raise BadInput(
-                "has unlike devices, or a split that crosses its tiers unevenly: its numbers "
-                "cannot be given apart",
-                key=setup.system.name,
-            )
-        _slow(setup, {k: int(v[point]) for k, v in columns.items()}, energy, out, point)
+    rest = np.flatnonzero(plain[which]).tolist()
+    if rest and machines is not None:
+        raise BadInput(
+            "has unlike devices, routing or experts of its own, or a split that crosses its tiers "
+            "unevenly: its numbers cannot be given apart",
+            key=setups[which[rest[0]]].system.name,
+        )
+    _by_tables(setups, rest, which, columns, energy, out)
     return out
 
 
@@ -203,21 +203,45 @@ def _multiplied(
             raise BadInput(f"has no peak for {form}", key="peak_flops_per_s")
 
 
-def _slow(setup: Setup, asked: dict[str, int], energy: bool, out: Points, point: int) -> None:
-    step = make_step(
-        setup.model,
-        batch=asked["batch"],
-        context=asked["context"],
-        prefill=asked["prefill"],
-        cached=asked["cached"],
-        prefill_requests=asked["prefill_requests"],
-    )
-    table = operators(setup.model, step, setup.system, setup.parallel)
-    held = fit(setup.model, table, setup.system, setup.parallel)
-    spent = spent_by_resource(table, setup.system)
-    out.by_resource[point] = [spent.get(name, 0.0) for name in RESOURCES]
-    out.seconds[point] = out.by_resource[point].sum()
-    out.spare_bytes[point] = float((held.capacity - held.needed).min())
-    if energy:
-        joules = bound(table, setup.system).energy_j
-        out.energy_j[point] = np.nan if joules is None else joules
+def _by_tables(
+    setups: Sequence[Setup],
+    rest: Sequence[int],
+    which: NDArray[np.int64],
+    columns: dict[str, NDArray[np.float64]],
+    energy: bool,
+    out: Points,
+) -> None:
+    """Points of the plain path; those that share their operators together."""
+    alike: dict[tuple[object, tuple[int, ...]], list[tuple[int, Setup]]] = {}
+    for point in rest:
+        setup, load = setups[which[point]], tuple(int(v[point]) for v in columns.values())
+        alike.setdefault((_listed(setup), load), []).append((point, setup))
+    for (_, load), some in alike.items():
+        _slow(some, dict(zip(columns, load, strict=True)), energy, out)
+
+
+def _listed(setup: Setup) -> tuple[object, ...]:
+    """What decides the operators of a step: machines that differ elsewhere share them."""
+    tiers = tuple((tier.name, tier.size, tier.link.latency_s) for tier in setup.system.tiers)
+    own = id(setup.model), id(setup.chance), id(setup.expert_map)
+    return *own, setup.parallel, tiers, len(setup.system.devices)
+
+
+def _slow(
+    alike: Sequence[tuple[int, Setup]], load: dict[str, int], energy: bool, out: Points
+) -> None:
+    """Points, and the setup of each, that share their operators."""
+    setup = alike[0][1]
+    model, parallel, experts = setup.model, setup.parallel, setup.expert_map
+    step = make_step(model, chance=setup.chance, **load)
+    table = operators(model, step, setup.system, parallel, experts)
+    needed = fit(model, table, setup.system, parallel, experts).needed
+    for point, one in alike:
+        held = [device.memory.capacity_bytes for device in one.system.devices[: table.devices]]
+        spent = spent_by_resource(table, one.system)
+        out.by_resource[point] = [spent.get(name, 0.0) for name in RESOURCES]
+        out.seconds[point] = out.by_resource[point].sum()
+        out.spare_bytes[point] = float((np.array(held) - needed).min())
+        if energy:
+            joules = bound(table, one.system).energy_j
+            out.energy_j[point] = np.nan if joules is None else joules

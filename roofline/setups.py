@@ -12,6 +12,7 @@ from ..base import number_format
 from ..hardware import System
 from ..workload import (
     Dense,
+    ExpertMap,
     Experts,
     Gqa,
     Layer,
@@ -49,11 +50,14 @@ MULTIPLIED = ("weights", "experts", "head", "activations")
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """What stays the same while batch and lengths change."""
+    """What stays the same while batch and lengths change. chance, expert_map: as of
+    `make_step` and `operators`; uniform routing and contiguous experts where None."""
 
     model: MoEModel
     system: System
     parallel: Parallel = Parallel()
+    chance: NDArray[np.float64] | None = None
+    expert_map: ExpertMap | None = None
 
 
 class Shapes(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +81,10 @@ class Shapes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def regular(setup: Setup) -> bool:
-    """Whether all devices are alike and all stages cross the tiers alike, as `points` needs."""
+    """Whether routing is uniform, experts are contiguous, all devices are alike and all stages
+    cross the tiers alike, as `points` needs."""
+    if setup.chance is not None or setup.expert_map is not None:
+        return False
     devices, parallel = setup.system.devices, setup.parallel
     if any(device is not devices[0] and device != devices[0] for device in devices):
         return False

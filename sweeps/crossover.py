@@ -20,6 +20,7 @@ from ..simulator.step.pair import pair_of
 from ..simulator.step.rates import CONTROLLER, MAP, memory_rates
 from ..workload import Experts, MoEModel
 from ..workload.drawn import drawn_loads
+from ..workload.routed_step import capped_chances
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -151,16 +152,4 @@ def chances(recorded: Floats, experts: int, top_k: int) -> Floats:
     known = np.sort(recorded, axis=1)
     middles = (np.arange(known.shape[1]) + 0.5) / known.shape[1]
     wanted = (np.arange(experts) + 0.5) / experts
-    return np.stack([_capped(np.interp(wanted, middles, row), top_k) for row in known])
-
-
-def _capped(row: Floats, top_k: int) -> Floats:
-    """The row scaled to sum to top_k, what would exceed 1 dealt to the others."""
-    full = np.zeros(row.size, np.bool_)
-    while True:
-        rest = float(row[~full].sum())
-        chance = np.where(full, 1.0, row * ((top_k - full.sum()) / rest if rest else 0.0))
-        over = ~full & (chance > 1)
-        if not over.any():
-            return chance
-        full |= over
+    return np.stack([capped_chances(np.interp(wanted, middles, row), top_k) for row in known])

@@ -71,6 +71,19 @@ def chance_of(
     return chance if model is None else chance[_rows(model, routing.layers, routing.experts, tile)]
 
 
+def capped_chances(row: NDArray[np.float64], top_k: int) -> NDArray[np.float64]:
+    """Loads `[experts]` scaled to sum to top_k, what would exceed 1 dealt to the others; less than
+    top_k where fewer experts have any load."""
+    full = np.zeros(row.size, np.bool_)
+    while True:
+        rest = float(row[~full].sum())
+        chance = np.where(full, 1.0, row * ((top_k - full.sum()) / rest if rest else 0.0))
+        over = ~full & (chance > 1)
+        if not over.any():
+            return chance
+        full |= over
+
+
 def _rows(model: MoEModel, layers: tuple[int, ...], experts: int, tile: bool) -> list[int]:
     """The recorded layer that stands for each MoE layer of the model."""
     wanted = len(model.moe_layers)

@@ -27,7 +27,7 @@ from ...roofline.reasons import (
     critical_paths,
     imbalance,
 )
-from ...workload import MoEModel, Parallel, Step
+from ...workload import ExpertMap, MoEModel, Parallel, Step
 from ..gpu.ladder import REASONS
 from .kernel_calls import Floats, Ints
 from .kernel_times import Asked, KernelTimes, kernel_times
@@ -41,12 +41,13 @@ MOST_CELLS = 250_000
 
 
 class Question(NamedTuple):
-    """A step of a model that is split over a system. expert_map is contiguous."""
+    """A step of a model that is split over a system; experts are contiguous without a map."""
 
     model: MoEModel
     step: Step
     system: System
     parallel: Parallel
+    expert_map: ExpertMap | None = None
 
 
 class Tiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,14 +117,14 @@ def _batches(questions: Iterable[Question], faults: dict[int, BadInput]) -> Iter
     """Steps that are priced in one go; what cannot be built is left out and named in `faults`."""
     batch: list[_Thin] = []
     cells = 0
-    for number, (model, step, system, parallel) in enumerate(questions):
+    for number, question in enumerate(questions):
         try:
-            table, order = distinct(model, step, system, parallel)
-            price, _ = prices(table, system, Efficiency())
+            table, order = distinct(*question)
+            price, _ = prices(table, question.system, Efficiency())
         except BadInput as fault:
             faults[number] = fault
             continue
-        batch.append(_Thin(number, Asked(table, system, price), order))
+        batch.append(_Thin(number, Asked(table, question.system, price), order))
         cells += table.flops.size
         if cells >= MOST_CELLS:
             yield batch

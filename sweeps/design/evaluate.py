@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from ...roofline.setups import MULTIPLIED, Setup, regular
 from .grouped import Groups, alike, grouped, plain, said, system_told
 from .paths import is_path
 from .results import OK, RESULTS, TOO_LARGE
+from .routed import ROUTED, Routed, asks, routed
 from .varied import TOTALS, figures, numbers_of, totals, varies
 from .words import WORDS
 
@@ -78,7 +80,7 @@ def _block(words: Columns, here: Path) -> Columns:
     }
     if not rows:
         return out
-    apart = (*_LOAD, *_NOT_READ)
+    apart = (*_LOAD, *_NOT_READ, *ROUTED)
     shared = {name: v for name, v in words.items() if not varies(name) and name not in apart}
     found = grouped(shared, rows, here)
     status = out["status"]
@@ -87,10 +89,11 @@ def _block(words: Columns, here: Path) -> Columns:
     numbers = _numbers({k: v for k, v in words.items() if varies(k)}, found, status)
     slow = np.array([not regular(setup) for setup in found.setups], bool)
     built = np.flatnonzero(status == OK)
-    fast = built[~slow[found.of_row[built]]]
+    alone = slow[found.of_row[built]] | asks(words, rows)[built]
+    fast = built[~alone]
     if fast.size:
         _fill(out, fast, found.setups, found.of_row[fast], numbers, load)
-    rest = built[slow[found.of_row[built]]]
+    rest = built[alone]
     if rest.size:
         _one_by_one(out, rest, words, found, load, here)
     status[(status == OK) & (out["spare_bytes"] < 0)] = TOO_LARGE
@@ -201,8 +204,8 @@ def _fill(
 def _one_by_one(
     out: Columns, rows: Ints, words: Columns, found: Groups, load: dict[str, Ints], here: Path
 ) -> None:
-    """Rows of unlike devices, or whose split crosses the tiers unevenly: a machine is built for
-    each that differs."""
+    """Rows of unlike devices, of recorded routing, or whose split crosses the tiers unevenly: a
+    machine is built for each that differs."""
     told = {name: column[rows] for name, column in words.items() if name not in _LOAD}
     first, group = alike(told.values(), rows.size)
     setups: list[Setup] = []
@@ -210,16 +213,19 @@ def _one_by_one(
     built = np.zeros(first.size, bool)
     for number, row in enumerate(first.tolist()):
         base = found.setups[found.of_row[rows[row]]]
+        experts = Routed()
         try:
-            system: System = system_told({k: plain(v[row]) for k, v in told.items()}, here)
-            for device in {id(one): one for one in system.devices}.values():
+            one = {name: plain(column[row]) for name, column in told.items()}
+            system: System = system_told(one, here)
+            experts = routed(one, base.model, base.parallel, here)
+            for device in {id(device): device for device in system.devices}.values():
                 for part in MULTIPLIED:
                     peaks(device, getattr(base.model.formats, part))
             built[number] = True
         except BadInput as fault:
             system = base.system
             out["status"][rows[group == number]] = said(fault)
-        setups.append(Setup(model=base.model, system=system, parallel=base.parallel))
+        setups.append(msgspec.structs.replace(base, system=system, **experts._asdict()))
         for name, value in totals(system, {}).items():
             sums[name][group == number] = value
     kept = np.flatnonzero(built[group])

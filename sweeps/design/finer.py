@@ -20,7 +20,7 @@ from ...simulator.step.cycle import cycle
 from ...simulator.step.policies import policy_of
 from ...simulator.step.rates import Rates, memory_rates
 from ...simulator.step.tiled_many import Question, tile_many
-from ...workload import Step, make_step
+from ...workload import Step
 from .grouped import said
 from .results import RESULTS
 from .rows import Answer, Row, Setup, rows_of
@@ -100,13 +100,14 @@ def _by_tiles(rows: Sequence[Row], seed: int) -> Answers:
 
 def _steps(row: Row) -> Iterator[Step]:
     """A decoding step, then a prompt alone if the row asks for one."""
-    yield make_step(row.setup.model, batch=row.word("batch"), context=row.word("context"))
+    yield row.setup.step(batch=row.word("batch"), context=row.word("context"))
     if row.word("prompt"):
-        yield make_step(row.setup.model, prefill=row.word("prompt"))
+        yield row.setup.step(prefill=row.word("prompt"))
 
 
 def _question(row: Row, step: Step) -> Question:
-    return Question(row.setup.model, step, row.setup.system, row.setup.parallel)
+    model, system, parallel, experts = row.setup
+    return Question(model, step, system, parallel, experts.expert_map)
 
 
 def _by_cycles(rows: Sequence[Row], seed: int) -> Answers:
@@ -120,7 +121,7 @@ def _by_cycles(rows: Sequence[Row], seed: int) -> Answers:
 
 
 def _cycled(row: Row, known: dict[tuple[int, bool], tuple[Setup, Rates]], seed: int) -> Answer:
-    model, system, parallel = row.setup
+    model, system, parallel, experts = row.setup
     units = row.word("units")
     alone = policy_of(units).share is None
     key = id(row.setup), alone
@@ -128,7 +129,11 @@ def _cycled(row: Row, known: dict[tuple[int, bool], tuple[Setup, Rates]], seed: 
         known[key] = row.setup, memory_rates(system, model, alone=alone)
     step, *prompt = (
         cycle(
-            operators(model, step, system, parallel), system, known[key][1], units=units, seed=seed
+            operators(model, step, system, parallel, experts.expert_map),
+            system,
+            known[key][1],
+            units=units,
+            seed=seed,
         )
         for step in _steps(row)
     )

@@ -17,6 +17,7 @@ from ...hardware.load import device, link, system
 from ...workload.load import model
 from .columns import about
 from .locks import FOLDER as LOCKS
+from .routed import fingerprint
 from .space import Space
 from .space import load as load_space
 from .store import disk_faults
@@ -209,6 +210,7 @@ _READ: Mapping[str, tuple[str, Any]] = {
     "device": ("device", device),
     "link": ("link", link),
     "network": ("link", link),
+    "routing": ("routing", fingerprint),
 }
 
 
@@ -222,7 +224,7 @@ def _specs(space: Space) -> Iterator[tuple[str, Any]]:
         named |= {(key, value) for value in values if value}
     for key, name in named:
         kind, read = _READ[key]
-        file = name.endswith((".toml", ".json"))
+        file = key == "routing" or name.endswith((".toml", ".json"))
         # Only the name: where the files lie is nobody's content.
         yield f"{kind} {Path(name).name}", read(str(space.here / name) if file else name)
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from ...base import BadInput
 from ...base.parquet import Columns
 from ...hardware import System
-from ...workload import MoEModel, Parallel
+from ...workload import MoEModel, Parallel, Step, make_step
 from .paths import is_path
 from .results import OK, TOO_LARGE
+from .routed import Routed, routed
 from .words import WORDS, asked, model_of, split_of, system_of
 
 LOAD = ("batch", "context", "prompt", "output", "kernels", "units", "scheduler")
@@ -19,11 +20,16 @@ LOAD = ("batch", "context", "prompt", "output", "kernels", "units", "scheduler")
 
 
 class Setup(NamedTuple):
-    """A model split over a machine."""
+    """A model split over a machine, and how its tokens are routed."""
 
     model: MoEModel
     system: System
     parallel: Parallel
+    routed: Routed
+
+    def step(self, **load: int) -> Step:
+        """The step of `make_step` under this routing."""
+        return make_step(self.model, chance=self.routed.chance, **load)
 
 
 class Row(NamedTuple):
@@ -85,6 +91,7 @@ def rows_of(columns: Columns, bound: Columns, here: Path) -> Iterator[Row | Refu
 def _setup(words: Mapping[str, Any], here: Path) -> Setup | BadInput:
     try:
         model, system = model_of(words, here), system_of(words, here)
-        return Setup(model, system, split_of(words, system, model))
+        split = split_of(words, system, model)
+        return Setup(model, system, split, routed(words, model, split, here))
     except BadInput as fault:
         return fault

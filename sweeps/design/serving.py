@@ -23,7 +23,9 @@ def served(row: Row, detail: str, seed: int) -> Answer:
     """A row whose `batch` is kept full: mean gap between tokens, median time to first token, tokens
     a second, and joules a token where they are known. detail: of a stage. Raises BadInput for what
     cannot be served."""
-    model, system, parallel = row.setup
+    model, system, parallel, experts = row.setup
+    if experts.chance is not None:
+        raise BadInput("is not served: requests are served under uniform routing", key="routing")
     batch = row.word("batch")
     requests = drawn(
         REQUESTS,

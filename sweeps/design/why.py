@@ -16,6 +16,7 @@ from ...roofline import Estimate
 from ...simulator import estimate
 from ...workload import make_step
 from .axes import Columns
+from .routed import routed
 from .space import Space
 from .standing import Standing, judged
 from .words import asked, model_of, split_of, system_of
@@ -82,9 +83,13 @@ def _values(space: Space, rows: Columns) -> list[dict[str, float]]:
 def _estimate(words: Mapping[str, Any], here: Path) -> Estimate | None:
     try:
         model, system = model_of(words, here), system_of(words, here)
-        step = make_step(model, batch=asked(words, "batch"), context=asked(words, "context"))
         split = split_of(words, system, model)
-        return estimate(model, step, system, parallel=split, ignore_capacity=True)
+        chance, experts = routed(words, model, split, here)
+        load = {key: asked(words, key) for key in ("batch", "context")}
+        step = make_step(model, chance=chance, **load)
+        return estimate(
+            model, step, system, parallel=split, expert_map=experts, ignore_capacity=True
+        )
     except BadInput:
         return None
 

@@ -22,12 +22,18 @@ from .paths import TIMES, is_path, leaf_of, leaves, with_model, with_system
 
 
 class Word(NamedTuple):
-    """kind: 'text', 'whole' or 'number'; unit: SI or ''; default: of a word that is not set."""
+    """kind: 'text', 'whole' or 'number'; unit: SI or ''; default: of a word that is not set; among:
+    the texts that it takes, beside ''; any where there are none."""
 
     kind: str
     unit: str
     default: Any
     says: str
+    among: tuple[str, ...] = ()
+
+
+PLACEMENTS = ("contiguous", "round-robin", "lpt", "lpt-swaps", "eplb", "replicas")
+"""Methods of `placement.METHODS` that go by loads alone, and neither draw nor watch a clock."""
 
 
 WORDS: dict[str, Word] = {
@@ -51,6 +57,9 @@ WORDS: dict[str, Word] = {
     "kernels": Word("text", "", "", "whose kernels run at detail tile; '' for the first measured"),
     "units": Word("text", "", "", "who works at detail cycle: xpu, rule, exact, ...; '' for both"),
     "scheduler": Word("text", "", "continuous", "of the served requests: continuous or chunked"),
+    "routing": Word("text", "", "", "a recording, FILE or FILE#PART; '' for uniform routing"),
+    "placement": Word("text", "", "", "how experts lie on the groups of ep, learnt", PLACEMENTS),
+    "slots": Word("whole", "", 0, "experts that a group holds of a layer; 0 for each expert once"),
 }
 """Every word but the paths of figures (see `paths`)."""
 
@@ -67,10 +76,13 @@ def word(name: str) -> Word:
 
 def value_of(name: str, given: Any) -> Any:
     """The value of a word as a plain number or text: '4.8 TB/s' is 4.8e12. Raises BadInput."""
-    kind, unit, *_ = word(name)
+    known = word(name)
+    kind, unit = known.kind, known.unit
     if kind == "text":
         if not isinstance(given, str):
             raise BadInput("takes text", key=name, value=given)
+        if given and known.among and given not in known.among:
+            raise unknown(name, given, known.among, key=name)
         return given
     if isinstance(given, str) and unit not in ("", "request", "token"):
         try:
