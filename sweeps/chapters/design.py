@@ -105,8 +105,8 @@ def front(found: Outcome) -> Section:
         f"{rows['point'].size:,} designs form the front: each meets every goal, and no other "
         f"{'of its group ' if found.space.by else ''}is as good in every objective and better in "
         f"one. {int(found.standing.meets.sum()):,} points meet the goals at the bound. "
-        "Each dot is a design of the front; the shade is where all points lie, at the bound. The knee lies farthest "
-        "below the plane through the ends of the front.",
+        "Each dot is a design of the front; the shade is where all points lie, at the bound. The "
+        "knee lies farthest below the plane through the ends of the front.",
         mixed(found),
         proof(found),
         "" if volume is None else f"Hypervolume of the front, in its ranges: {volume:.4f}.",
@@ -285,8 +285,8 @@ def closer(found: Outcome) -> Section:
 def served(found: Outcome) -> Section:
     """Points of the front as a serving engine would meet them."""
     rows = found.served
-    names = ("tpot_s", "ttft_s", "throughput_tokens_per_s", "status")
-    names = (*varied(found.space, rows), *names)
+    given = ("tpot_s", "ttft_s", "throughput_tokens_per_s", "status")
+    names = (*varied(found.space, rows), *given)
     return Section(
         name="served",
         title="The front, served",

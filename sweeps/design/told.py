@@ -169,15 +169,17 @@ def proof(found: Outcome) -> str:
             else "A search asked about some of the points: the front is of these."
         )
     closer = found.closer
-    seen = f"{closer.standing.point.size} points were looked at more closely"
+    seen = f"{closer.standing.point.size:,} points were looked at more closely"
+    if rough := int((closer.rows["detail"] == "bound").sum()):
+        seen += f" ({rough:,} of them stay bounds, for want of a closer model)"
     below = (
-        f" {closer.faster} of them came out better than their own bound, on which no proof rests."
+        f" {closer.faster:,} of them came out better than their own bound, on which no proof rests."
         if closer.faster
         else ""
     )
     if closer.open:
         return (
-            f"{seen}. {closer.open} more have bounds that none of these beats: the front is not "
+            f"{seen}. {closer.open:,} more have bounds that none of these beats: the front is not "
             f"proven to be that of all; raise `most` under [finer].{below}"
         )
     return (

@@ -27,7 +27,7 @@ MARKERS = "osD^vPX*<>hp"
 MOST_LABELS = 12
 MOST_TICKS = 12
 CELLS = 160
-"""Of the picture of all points, each way."""
+"""Of the picture of many points, each way."""
 MOST_LINES = 300
 
 
@@ -150,7 +150,7 @@ def _only(axes: Axes, found: Outcome) -> None:
     every = (found.standing.values * sense)[found.standing.meets, 0]
     front = (found.front_standing.values * sense)[:, 0]
     both = np.concatenate((every, front))
-    bins = _edges(both)[::4].tolist()
+    bins = _edges(both, 40).tolist()
     axes.hist(every, bins=bins, color=FAINT, alpha=0.5, label="all, at the bound")
     for number, (label, rows) in enumerate(_labelled(found.front, found.label).items()):
         colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
@@ -225,16 +225,18 @@ def _range(values: Floats) -> tuple[float, float]:
 def _shade(axes: Axes, points: Floats, both: Floats) -> None:
     """How many points `[n, 2]` lie where, as a picture: as small for a million points as for ten.
     both: these and whatever else the panel shows."""
-    edges = [_edges(column) for column in both.T]
+    # Of few points each is a cell that can be seen.
+    cells = CELLS if len(points) > 4000 else CELLS // 2
+    edges = [_edges(column, cells) for column in both.T]
     count, *_ = np.histogram2d(points[:, 0], points[:, 1], bins=edges)
     shown = np.ma.masked_equal(np.log1p(count.T), 0)
     axes.pcolormesh(*edges, shown, cmap="Greys", vmin=-2, vmax=4 + shown.max(), rasterized=True)
 
 
-def _edges(values: Floats) -> Floats:
+def _edges(values: Floats, cells: int) -> Floats:
     low, high = _range(values)
     made = np.geomspace if _log(values) else np.linspace
-    return np.asarray(made(low, high, CELLS + 1), np.float64)
+    return np.asarray(made(low, high, cells + 1), np.float64)
 
 
 def _labelled(rows: Mapping[str, NDArray[Any]], label: str) -> dict[str, NDArray[np.int64]]:

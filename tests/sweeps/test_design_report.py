@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,7 +224,7 @@ def flat(labels=1, objectives=2, groups=1, value=None, points=6):
     return outcome(of, made)
 
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "one point": {"points": 1},
     "one objective": {"objectives": 1},
     "one objective, one value": {"objectives": 1, "value": lambda _: 2.0},
