@@ -14,7 +14,7 @@ from .prices import Unit, prices, units
 from .reasons import MORE_EXPERTS, WEIGHTS, critical_path, limiter_of, reasons
 from .table import OperatorTable
 
-__all__ = ["Unit", "bound", "spent_by_resource", "units"]
+__all__ = ["Unit", "bound", "joules_of", "spent_by_resource", "units"]
 
 
 def bound(table: OperatorTable, system: System, efficiency: Efficiency | None = None) -> Estimate:
@@ -67,6 +67,11 @@ def spent_by_resource(table: OperatorTable, system: System) -> dict[str, float]:
         resource = WEIGHTS if resource == MORE_EXPERTS else resource
         sums[resource] = sums.get(resource, 0.0) + seconds
     return sums
+
+
+def joules_of(table: OperatorTable, system: System) -> float | None:
+    """`energy_j` of `bound` alone."""
+    return _energy(table, system, prices(table, system, Efficiency())[1])
 
 
 def _energy(table: OperatorTable, system: System, chosen: NDArray[np.int64]) -> float | None:

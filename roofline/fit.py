@@ -62,14 +62,18 @@ def fit(
     system: System,
     parallel: Parallel | None = None,
     expert_map: ExpertMap | None = None,
+    weights: Floats | None = None,
 ) -> Fit:
     """What `table` (of this model, split this way) needs on each device against what it holds.
 
-    The cache is what the step's own requests hold after it.
+    The cache is what the step's own requests hold after it. weights: what `resident` says, where it
+    is known already.
     """
+    if weights is None:
+        weights = resident(model, system, parallel or Parallel(), expert_map)
     devices = system.devices[: table.devices]
     return Fit(
-        weights=resident(model, system, parallel or Parallel(), expert_map),
+        weights=weights,
         kv=table.cache_bytes.sum(axis=0),
         activations=table.activation_bytes.max(axis=0),
         capacity=np.array([device.memory.capacity_bytes for device in devices]),

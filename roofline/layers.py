@@ -47,8 +47,9 @@ def _experts(
         out, shards, "router.gate", tokens, shards.model.hidden, ffn.count, "head", after=(start,)
     )
     apart = parallel.dp > 1  # the tokens of a stage lie on several replicas
-    if apart:
-        _exchange(out, shards, tokens, row, expert_map, "dispatch")
+    moved = _moved(shards, tokens, row, expert_map) if apart else None
+    if moved:
+        _exchange(out, shards, moved, "dispatch")
     arrived = out.last
     # Shared experts need no routing: they run while tokens travel.
     ends: list[int] = []
@@ -56,8 +57,8 @@ def _experts(
         if inter:
             ends.append(block(out, shards, tokens, name, inter, ffn.gated, (start,)))
     _routed(out, shards, ffn, row, expert_map, arrived)
-    if apart:
-        _exchange(out, shards, tokens, row, expert_map, "combine")
+    if moved:
+        _exchange(out, shards, moved, "combine")
     size, width = size_of(shards, "activations"), shards.model.hidden
     share = tokens / parallel.tp
     out.add(
@@ -129,16 +130,18 @@ def _routed_shape(shards: Shards, ffn: Experts, row: int, expert_map: ExpertMap)
     )
 
 
-def _exchange(
-    out: Drafts, shards: Shards, tokens: Floats, row: int, expert_map: ExpertMap, name: str
-) -> None:
-    """Tokens to their experts, or back: by expert where experts are spread, else all to all."""
-    size = shards.model.hidden * size_of(shards, "activations")
+def _moved(shards: Shards, tokens: Floats, row: int, expert_map: ExpertMap) -> tuple[Floats, float]:
+    """Link bytes and latency of tokens on their way to experts, or back: by expert where experts
+    are spread, else all to all."""
     if shards.parallel.ep > 1:
-        link, latency_s = expert_link(shards, row, expert_map)
-    else:
-        whole = np.full(tokens.size, tokens[:: shards.parallel.tp].sum() * size)
-        link, latency_s = group_link(shards.system, shards.first, tokens.size, whole, "all-gather")
+        return expert_link(shards, row, expert_map)
+    size = shards.model.hidden * size_of(shards, "activations")
+    whole = np.full(tokens.size, tokens[:: shards.parallel.tp].sum() * size)
+    return group_link(shards.system, shards.first, tokens.size, whole, "all-gather")
+
+
+def _exchange(out: Drafts, shards: Shards, moved: tuple[Floats, float], name: str) -> None:
+    link, latency_s = moved
     out.add(
         f"{name}.experts",
         shards.model.formats.activations,

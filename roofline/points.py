@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..base import BadInput
 from ..workload import make_step
-from .bound import bound, spent_by_resource
-from .fit import fit
+from .bound import joules_of, spent_by_resource
+from .fit import fit, resident
 from .machines import COMPUTED, UNIT, Machines
 from .operators import operators
 from .prices import LACKING
 from .reasons import ACTIVATIONS, CACHE, KV, LATENCY, LINK, TENSOR, WEIGHTS
 from .setups import MULTIPLIED, Setup, Shapes, flatten, regular
+from .table import Floats
 
 RESOURCES = (TENSOR, WEIGHTS, KV, ACTIVATIONS, CACHE, LINK, LATENCY)
 """The columns of `Points.by_resource`, named as in `Estimate.by_resource`. What that calls
@@ -216,8 +217,12 @@ def _by_tables(
     for point in rest:
         setup, load = setups[which[point]], tuple(int(v[point]) for v in columns.values())
         alike.setdefault((_listed(setup), load), []).append((point, setup))
-    for (_, load), some in alike.items():
-        _slow(some, dict(zip(columns, load, strict=True)), energy, out)
+    held: dict[object, Floats] = {}
+    for (listed, load), some in alike.items():
+        one = some[0][1]
+        if listed not in held:
+            held[listed] = resident(one.model, one.system, one.parallel, one.expert_map)
+        _slow(some, dict(zip(columns, load, strict=True)), held[listed], energy, out)
 
 
 def _listed(setup: Setup) -> tuple[object, ...]:
@@ -228,14 +233,18 @@ def _listed(setup: Setup) -> tuple[object, ...]:
 
 
 def _slow(
-    alike: Sequence[tuple[int, Setup]], load: dict[str, int], energy: bool, out: Points
+    alike: Sequence[tuple[int, Setup]],
+    load: dict[str, int],
+    weights: Floats,
+    energy: bool,
+    out: Points,
 ) -> None:
-    """Points, and the setup of each, that share their operators."""
+    """Points, and the setup of each, that share their operators. weights: what devices hold."""
     setup = alike[0][1]
     model, parallel, experts = setup.model, setup.parallel, setup.expert_map
     step = make_step(model, chance=setup.chance, **load)
     table = operators(model, step, setup.system, parallel, experts)
-    needed = fit(model, table, setup.system, parallel, experts).needed
+    needed = fit(model, table, setup.system, parallel, experts, weights).needed
     for point, one in alike:
         held = [device.memory.capacity_bytes for device in one.system.devices[: table.devices]]
         spent = spent_by_resource(table, one.system)
@@ -243,5 +252,5 @@ def _slow(
         out.seconds[point] = out.by_resource[point].sum()
         out.spare_bytes[point] = float((np.array(held) - needed).min())
         if energy:
-            joules = bound(table, one.system).energy_j
+            joules = joules_of(table, one.system)
             out.energy_j[point] = np.nan if joules is None else joules

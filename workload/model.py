@@ -139,7 +139,7 @@ class MoEModel(Spec, frozen=True, kw_only=True, dict=True):
         if not self.moe_layers:
             raise ValueError("`layers` holds no expert layer: this is not an MoE model")
 
-    @property
+    @functools.cached_property
     def moe_layers(self) -> tuple[int, ...]:
         """The absolute numbers of the layers that hold experts, ascending."""
         return tuple(i for i, layer in enumerate(self.layers) if isinstance(layer.ffn, Experts))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -60,7 +61,11 @@ def counts(path, *windows):
 @pytest.fixture
 def config(tmp_path):
     """A model of the shape of the small recorded one: 8 layers, 16 experts, top-2."""
-    shape = {"num_hidden_layers": 8, "num_local_experts": 16, "num_experts_per_tok": 2}
+    shape: dict[str, Any] = {
+        "num_hidden_layers": 8,
+        "num_local_experts": 16,
+        "num_experts_per_tok": 2,
+    }
     shape |= {"hidden_size": 512, "intermediate_size": 1024, "vocab_size": 4096}
     shape |= {"num_attention_heads": 8, "num_key_value_heads": 8, "model_type": "mixtral"}
     (tmp_path / "config.json").write_text(json.dumps(shape | {"torch_dtype": "bfloat16"}))
@@ -79,6 +84,7 @@ def test_rows_equal_the_estimates_of_their_steps(detail):
     learnt, scored = halved(load_routing(DATA / MIXTRAL.split("#")[0], part="original"))
     shape, machine = load_model("mixtral-8x7b"), load_system("dgx-h100")
     chance = chance_of(scored, shape)
+    rows: list[dict[str, Any]]
     rows = [{}, {"placement": "lpt"}, {"placement": "replicas", "slots": 3, "batch": 7}]
     got = answers(*rows, routing=MIXTRAL, detail=detail)
     for i, row in enumerate(rows):
@@ -153,6 +159,7 @@ def test_a_uniform_recording_of_contiguous_experts_is_the_fast_path(tmp_path):
 def test_uneven_experts_never_make_a_long_prompt_faster(tmp_path, seed):
     skewed = np.random.default_rng(seed).gamma(0.5, 1, (1, 32, 8)) + 1e-3
     row = {"routing": counts(tmp_path / "skewed.npz", *skewed), "prompt": 32768}
+    splits: list[dict[str, Any]]
     splits = [{"ep": 1}, {"ep": 2}, {"ep": 4}, {"ep": 4, "placement": "lpt"}]
     even = answers(*({"prompt": 32768} | split | {"placement": ""} for split in splits))["ttft_s"]
     found = answers(*(row | split for split in splits), here=tmp_path)["ttft_s"]
