@@ -14,7 +14,7 @@ from ...base.files import writing
 from ...base.parquet import Columns
 from .columns import GIVEN
 from .folder import Manifest, files_of, read_manifest
-from .store import interruptible, quoted, sentence, table_of, unmasked
+from .store import quoted, sentence, table_of, unmasked
 
 VIEWS = {"points": "bound", "finer": "finer", "served": "served"}
 BEST, STAGE = "best", "stage"
@@ -88,8 +88,9 @@ class _Asked:
         import duckdb
 
         try:
-            with interruptible():
-                return self._connection.execute(sql)
+            return self._connection.execute(sql)
+        except RuntimeError:  # duckdb's word for Ctrl-C, like its next
+            raise KeyboardInterrupt from None
         except (duckdb.Error, UnicodeDecodeError) as fault:
             raise _explained(fault, list(self._manifest.columns)) from None
 
@@ -197,6 +198,8 @@ def _check_question(connection: Any, sql: str) -> None:
 def _explained(fault: BaseException, columns: Sequence[str]) -> BadInput:
     """The fault of a question as one sentence, with the nearest name for a wrong one."""
     text = str(fault)
+    if "KeyboardInterrupt" in text or "Interrupted" in text:
+        raise KeyboardInterrupt
     wrong = re.search(r'column "([^"]*)" not found', text) or re.search(
         r'does not have a column named "([^"]*)"', text
     )

@@ -6,6 +6,8 @@ import contextlib
 import errno
 import os
 import re
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,10 +44,10 @@ class Store:
             f"CAST({named(n)} AS VARCHAR) AS {named(n)}" if column.dtype.kind == "O" else named(n)
             for n, column in columns.items()
         )
-        with disk_faults(self.folder), writing(path) as beside:
+        with uninterrupted(), disk_faults(self.folder), writing(path) as beside:
             self._connection.register("columns", columns)
             try:
-                self._run(
+                self._connection.execute(
                     f"COPY (SELECT {shown} FROM columns) TO {quoted(str(beside))} "
                     "(FORMAT parquet, USE_TMP_FILE false, COMPRESSION zstd, "
                     f"COMPRESSION_LEVEL {LEVEL}, "
@@ -59,20 +61,24 @@ class Store:
     def finished(self, path: Path, expected: Mapping[str, str]) -> bool:
         """Whether the file is there, whole, and states what is expected of it. Every page is
         unpacked: one that is cut off, or filled with zeros, is not finished."""
-        import duckdb
-
         if not path.is_file():
             return False
         file = quoted(str(path))
+        with uninterrupted():
+            return self._whole(file, expected)
+
+    def _whole(self, file: str, expected: Mapping[str, str]) -> bool:
+        import duckdb
+
         try:
             stated = dict(
-                self._run(
+                self._connection.execute(
                     f"SELECT decode(key), decode(value) FROM parquet_kv_metadata({file})"
                 ).fetchall()
             )
             if any(stated.get(key) != value for key, value in expected.items()):
                 return False
-            rows = self._run(
+            rows = self._connection.execute(
                 f"SELECT count(*), bit_xor(hash(COLUMNS(*))) FROM read_parquet({file})"
             ).fetchall()
         except (duckdb.Error, UnicodeDecodeError):
@@ -97,7 +103,8 @@ class Store:
             self._connection.register("wanted", {"wanted": np.asarray(points, np.int64)})
             rows += " WHERE point IN (SELECT wanted FROM wanted)"
         try:
-            found = self._connection.execute(rows).fetchnumpy()
+            with uninterrupted():
+                found = self._connection.execute(rows).fetchnumpy()
         except (duckdb.Error, UnicodeDecodeError) as fault:
             raise BadInput(f"cannot be read: {sentence(fault)}", file=self.folder) from None
         columns = {name: unmasked(column) for name, column in found.items()}
@@ -107,20 +114,23 @@ class Store:
         places = np.argsort(order, kind="stable")
         return {name: column[places] for name, column in columns.items()}
 
-    def _run(self, sql: str) -> Any:
-        with interruptible():
-            return self._connection.execute(sql)
-
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """duckdb hears Ctrl-C itself, and tells it as a fault of its own."""
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C is answered at the end of the block: duckdb would tell it as one fault or another of
+    its own, in the middle of a file. For short work."""
+    heard: list[Any] = []
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *words: heard.append(words))
     try:
         yield
-    except Exception as fault:
-        if "interrupted" in str(fault).lower():
-            raise KeyboardInterrupt from None
-        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if heard:
+            before(*heard[0])
 
 
 def table_of(paths: Sequence[Path]) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from moesaic.sweeps.design import run as runs
 from moesaic.sweeps.design.folder import claimed, create, opened
 from moesaic.sweeps.design.forecast import check_room, forecast
 from moesaic.sweeps.design.locks import WHOLE, Shard, locked, shard_of
-from moesaic.sweeps.design.store import Store
+from moesaic.sweeps.design.store import Store, uninterrupted
 
 HELD = runpy.run_path(str(Path(__file__).with_name("sweep_stand_in.py")))
 SPACE, StandIn, contents = HELD["SPACE"], HELD["StandIn"], HELD["contents"]
@@ -80,6 +81,22 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bytes(whole, space, tmp_
     ran(opened(folder.path))
     assert contents(folder.path) == contents(whole.path)
     assert kept.items() <= contents(whole.path).items()
+
+
+def test_ctrl_c_in_the_middle_of_a_file_is_answered_after_it(whole, monkeypatch):
+    before = contents(whole.path)
+    last = whole.files("served")[-1]
+    last.unlink()
+    monkeypatch.setattr(os, "fsync", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        ran(opened(whole.path))
+    assert contents(whole.path) == before
+    done = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(True)
+    assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_finished_run_computes_nothing(whole):
