@@ -65,26 +65,29 @@ def show_front(found: Outcome, chosen: Any, size: int) -> None:
     rows, space = found.front, found.space
     knees = set(found.knees.tolist())
     names = [name for name in columns(found)[0] if name not in ("devices", "spare_bytes")]
-    show.table(
-        f"{space.title}: {wanted(space)}",
-        ["point", *map(_last, heads(space, names)), "detail", "knee"],
-        [
+    if size:
+        show.table(
+            f"{space.title}: {wanted(space)}",
+            ["point", *map(_last, heads(space, names)), "detail", "knee"],
             [
-                rows["point"][i],
-                *(shown(name, rows[name][i]) for name in names),
-                looked(str(rows["detail"][i])),
-                "knee" if i in knees else "",
-            ]
-            for i in chosen.tolist()
-        ],
-        f"{len(chosen)} of {size} designs. {MARKS['simulated']} simulated, {MARKS['bound']} bound.",
-    )
+                [
+                    rows["point"][i],
+                    *(shown(name, rows[name][i]) for name in names),
+                    looked(str(rows["detail"][i])),
+                    "knee" if i in knees else "",
+                ]
+                for i in chosen.tolist()
+            ],
+            f"{len(chosen)} of {size} designs. {MARKS['simulated']} simulated, {MARKS['bound']} bound.",
+        )
+    else:
+        print(f"{space.title}: {wanted(space)}\nNo point meets every goal.")
     if alike := shared(found):
         print(alike)
     total, left = found.standing.point.size, goals(found)
     told = ", ".join(f"{goal} leaves {n:,}" for goal, n in left)
     print(
-        f"Of {total:,} points {told}; {int(found.standing.meets.sum()):,} meet all, at the bound."
+        f"Of {total:,} points, {told}; {int(found.standing.meets.sum()):,} meet all, at the bound."
     )
     volume = found.volume()
     if volume is not None:

@@ -99,6 +99,21 @@ def test_a_front_may_be_ordered_by_another_objective_and_cut(folder, capsys):
     assert f"1 of {len(tps)} designs" in capsys.readouterr().out
 
 
+def test_a_goal_that_nothing_meets_leaves_no_front_and_is_named(tmp_path, capsys):
+    asked = SPACE.replace("< 0.02", "< 0.00001").split("[finer]")[0]
+    (tmp_path / "space.toml").write_text(asked)
+    run = str(tmp_path / "run")
+    words = ["sweep", "run", str(tmp_path / "space.toml"), "--jobs", "1", "--out", run]
+    assert main(words) == 0
+    assert main(["sweep", "front", run]) == 0
+    shown = capsys.readouterr().out
+    assert "No point meets every goal." in shown
+    assert "Of 10 points, status == 'ok' leaves 8, tpot_s < 0.00001 leaves 0; 0 meet all" in shown
+    assert told(capsys, "front", run)["front"] == []
+    assert main(["sweep", "why", run, "0"]) == 0
+    assert "it misses tpot_s < 0.00001" in capsys.readouterr().out
+
+
 def test_knobs_are_shares_of_variance(folder, capsys):
     assert main(["sweep", "knobs", str(folder)]) == 0
     shown = capsys.readouterr().out
