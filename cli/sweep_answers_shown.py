@@ -78,7 +78,8 @@ def show_front(found: Outcome, chosen: Any, size: int) -> None:
                 ]
                 for i in chosen.tolist()
             ],
-            f"{len(chosen)} of {size} designs. {MARKS['simulated']} simulated, {MARKS['bound']} bound.",
+            f"{len(chosen)} of {size} designs. {MARKS['simulated']} simulated, "
+            f"{MARKS['bound']} bound.",
         )
     else:
         print(f"{space.title}: {wanted(space)}\nNo point meets every goal.")
