@@ -95,6 +95,10 @@ def resident(
         loads=1e6 * experts,
         touched=experts,
     )
+    if expert_map is not None:
+        # Every copy is read: what counts is how many a rank holds, which is the same in all layers.
+        slots = np.broadcast_to(expert_map.slots[:1], expert_map.slots.shape)
+        expert_map = msgspec.structs.replace(expert_map, slots=slots)
     table = operators(model, everything, system, parallel, expert_map)
     rows = np.array([operator.part != "embedding" for operator in table.operators])
     weights = np.asarray(table.weight_bytes[rows].sum(axis=0))
