@@ -6,6 +6,7 @@ row knows the tokens that it is asked about.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from ...base.parquet import Columns
 from ...workload import ExpertMap, MoEModel, Parallel, RoutingCounts, RoutingTrace
 from ...workload.readers.detect import load_parts
 from ...workload.routed_step import capped_chances
-from .words import PLACEMENTS, asked
+from .words import asked, value_of
 
 Floats = NDArray[np.float64]
 
@@ -66,9 +67,7 @@ def asks(words: Columns, rows: int) -> NDArray[np.bool_]:
 def routed(words: Mapping[str, Any], model: MoEModel, split: Parallel, here: Path) -> Routed:
     """What the words of one row say. here: what the file is relative to. Raises BadInput where the
     recording is of another shape than the model, and for what cannot be placed."""
-    routing, placement, slots = (asked(words, name) for name in ROUTED)
-    if placement and placement not in PLACEMENTS:
-        raise unknown("placement", placement, PLACEMENTS, key="placement")
+    routing, placement, slots = (value_of(name, asked(words, name)) for name in ROUTED)
     placed = placement not in ("", "contiguous") or slots
     if not routing:
         if placed:
@@ -76,10 +75,13 @@ def routed(words: Mapping[str, Any], model: MoEModel, split: Parallel, here: Pat
         return Routed()
     source = _source(routing, here)
     _check(_recorded(source), model)
+    if slots > model.experts.count:
+        most = model.experts.count
+        raise BadInput(f"must be at most the {most} experts of a layer", key="slots", value=slots)
     chance = _chance(source, model.experts.top_k)
     if not placed:
         return Routed(chance)
-    return Routed(chance, _placed(source, placement or "contiguous", int(slots), split.ep))
+    return Routed(chance, _placed(source, placement or "contiguous", slots, split.ep))
 
 
 def fingerprint(routing: str) -> str:
@@ -115,21 +117,19 @@ def _check(recorded: Recorded, model: MoEModel) -> None:
 
 def _source(routing: str, here: Path) -> Source:
     """The recording named `FILE`, or `FILE#PART` where a file holds several."""
-    file, _, part = (routing, "", "") if (here / routing).exists() else routing.partition("#")
-    path = here / file
-    try:
-        found = path.stat()
-    except OSError:
-        raise _missing(path) from None
-    return Source(path, part, (found.st_size, found.st_mtime_ns))
+    file, _, part = routing.partition("#")
+    for path, named in ((here / routing, ""), (here / file, part)):
+        with contextlib.suppress(OSError, ValueError):
+            found = path.stat()
+            return Source(path, named, (found.st_size, found.st_mtime_ns))
+    raise _missing(here / file)
 
 
 def _missing(path: Path) -> BadInput:
     """That there is no such file, with the nearest in its folder."""
-    try:
+    names: list[str] = []
+    with contextlib.suppress(OSError, ValueError):
         names = [entry.name for entry in path.parent.iterdir()]
-    except OSError:
-        names = []
     if not names:
         return BadInput("lies in no folder that can be read", key="routing", value=str(path))
     return unknown("recording", path.name, names, key="routing")

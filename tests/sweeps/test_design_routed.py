@@ -214,6 +214,11 @@ TEXTS = {name for name, result in RESULTS.items() if result.kind == "text"}
         ({"routing": "nowhere/fiddler.json"}, "lies in no folder"),
         ({"routing": "fiddler_mixtral_popularity.json"}, "#instruct or "),
         ({"routing": "fiddler_mixtral_popularity.json#orignal"}, "did you mean original?"),
+        ({"routing": "a\0b#c"}, "no recording is called"),
+        ({"routing": "x" * 5000}, "no recording is called"),
+        ({"routing": MIXTRAL, "slots": float("nan")}, "slots: must be finite"),
+        ({"routing": MIXTRAL, "slots": 2.5}, "slots: takes whole numbers"),
+        ({"routing": MIXTRAL, "slots": 2**62}, "slots: must be at most the 8"),
         ({"routing": "README.md"}, "README.md: is in no format"),
         ({"routing": TRACE}, "was recorded with 16 experts; mixtral-8x7b has 8"),
         ({"routing": "olmoe_repo_counts.npz#mixtral8x7b"}, "holds 3 layers"),
@@ -221,7 +226,7 @@ TEXTS = {name for name, result in RESULTS.items() if result.kind == "text"}
         ({"slots": 3}, "is learnt from a recording"),
         ({"placement": "ltp", "routing": MIXTRAL}, "did you mean lpt?"),
         ({"placement": "eplb", "routing": MIXTRAL, "slots": 1}, "slots: 8 experts do not fit"),
-        ({"placement": "lpt", "routing": MIXTRAL, "slots": 9}, "slots: gives a rank 9 slots"),
+        ({"placement": "lpt", "routing": MIXTRAL, "slots": 9}, "slots: must be at most the 8"),
     ],
 )
 def test_what_cannot_be_is_told_in_the_row(words, told):
