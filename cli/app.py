@@ -33,7 +33,7 @@ COMMANDS: dict[str, Command] = {
     "compare": Command("compare", "predictions held against measurements, signed errors"),
     "calibrate": Command("calibrate", "constants of the tile model from measurements"),
     "reproduce": Command("reproduce", "published claims beside ours: duplex, moetuner, ..."),
-    "sweep": Command("sweep", "design spaces: plan, run, resume, query"),
+    "sweep": Command("sweep", "design spaces: plan, run, resume, front, knobs, why, query"),
     "report": Command("report", "a finished sweep as one page: fronts, winners, knobs"),
     "run": Command("run", "a whole study: STUDY.toml in, report out"),
     "model": Command("model", "MoE models: list, show"),

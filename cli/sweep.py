@@ -179,6 +179,8 @@ def _run(folder: RunFolder, where: Where, shard: Shard) -> None:
         show.say(f"stopped; what is finished is kept: {again} goes on")
         raise
     if ended:
-        show.say(f"finished; ask it: moesaic sweep query SQL {folder.path}")
+        show.say(
+            f"finished; ask it: moesaic sweep front {folder.path}, moesaic report {folder.path}"
+        )
     else:
         show.say(f"shard {shard} is finished; when all of them are: {again}")

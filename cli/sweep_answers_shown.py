@@ -23,8 +23,9 @@ MOST_TERMS, MOST_NAMED = 12, 8
 
 def front_facts(run: RunFolder, found: Outcome, chosen: Any) -> dict[str, Any]:
     """The front in SI units; a row's `evidence` is that of its results."""
+    from ..sweeps.design.columns import unit
     from ..sweeps.design.results import evidence
-    from ..sweeps.design.told import columns, goals, mixed, proof, unit, wanted
+    from ..sweeps.design.told import columns, goals, mixed, proof, wanted
 
     apart, same = columns(found)
     names = [*apart, *same]
@@ -138,7 +139,7 @@ class Seen(NamedTuple):
 
 def why_facts(found: Why, seen: Seen) -> dict[str, Any]:
     """The reasons of a point in SI units."""
-    from ..sweeps.design.told import unit
+    from ..sweeps.design.columns import unit
 
     step = found.estimate
     names = list(next(iter(seen.results.values()), {}))

@@ -33,13 +33,22 @@ def about(space: Space, detail: str) -> dict[str, About]:
         found[name] = About(result.unit, result.says, GIVEN if given else evidence(name, detail))
     for name, one in space.after.items():
         basis = "bound" if detail == "bound" else "simulated"
-        found[name] = About(unit_of(name) or "", f"= {one.text}", basis)
+        found[name] = About(unit(name), f"= {one.text}", basis)
     return found
+
+
+def unit(name: str) -> str:
+    """The SI unit of a word, a result, or a name that says its own; '' for a plain number."""
+    if name in RESULTS:
+        return RESULTS[name].unit
+    try:
+        return word(name).unit
+    except BadInput:  # a name of the space's own
+        return unit_of(f"_{name}") or ""
 
 
 def _word(name: str) -> About:
     try:
-        known = word(name)
-    except BadInput:  # a name of the space's own, for its expressions
-        return About(unit_of(name) or "", "", GIVEN)
-    return About(known.unit, known.says, GIVEN)
+        return About(unit(name), word(name).says, GIVEN)
+    except BadInput:
+        return About(unit(name), "", GIVEN)

@@ -20,7 +20,7 @@ from ...base.parquet import Columns
 from .finer import closest
 from .pareto import front
 from .space import NAMES_OF_MACHINES, Space
-from .standing import Standing, judged
+from .standing import Standing, judged, no_rows
 from .words import system_of
 
 Ints = NDArray[np.int64]
@@ -91,7 +91,7 @@ def closer(space: Space, bound: Standing, rounds: Rounds) -> Closer:
         points = bound.point[chosen]
         seen.append(rounds.round("finer", f"{len(seen):05d}", points, asked.detail))
         open_ = _open(bound, looked, judged(space, joined(seen)))
-    return seen_closer(space, bound, joined(seen))
+    return seen_closer(space, bound, joined(seen) or no_rows(space))
 
 
 def seen_closer(space: Space, bound: Standing, rows: Columns) -> Closer:

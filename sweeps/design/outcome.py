@@ -14,12 +14,12 @@ from .knee import knees, places
 from .ladder import Closer, floor, seen_closer
 from .sensitivity import Effect, effects
 from .space import Space
-from .standing import Standing, judged
+from .standing import Standing, judged, no_rows
 
 Ints = NDArray[np.int64]
 
-MOST_VOLUME = 2000
-"""Points of a front in more than three objectives whose exact hypervolume is still quick."""
+MOST_VOLUME = {4: 2000, 5: 150, 6: 40}
+"""Points of a front in so many objectives whose exact hypervolume takes seconds; any in fewer."""
 
 
 class Files(Protocol):
@@ -59,7 +59,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         """The share of the box between the best and the worst of the front that it dominates, over
         all groups together; None where it would take long."""
         values = self.front_standing.values
-        if not len(values) or (values.shape[1] > 3 and len(values) > MOST_VOLUME):
+        points, objectives = values.shape
+        if not points or (objectives > 3 and points > MOST_VOLUME.get(objectives, 0)):
             return None
         return hypervolume(places(values), np.full(values.shape[1], 1.0 + 1e-9))
 
@@ -85,11 +86,12 @@ def outcome(space: Space, files: Files) -> Outcome:
     known = {name: column[fits] for name, column in rows.items()}
     closer = None
     if space.file.finer is not None:
-        closer = seen_closer(space, floor(space, rows), files.read("finer", None))
+        looked = files.read("finer", None) or no_rows(space)
+        closer = seen_closer(space, floor(space, rows), looked)
     best = standing if closer is None else closer.standing
     points = best.point[best.front()]
     stage = "bound" if closer is None else "finer"
-    front = files.read(stage, None, points)
+    front = files.read(stage, None, points) or no_rows(space)
     front |= space.derive(front)
     front_standing = judged(space, front)
     return Outcome(

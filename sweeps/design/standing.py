@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .axes import Columns
 from .pareto import front
-from .results import OK
+from .results import OK, RESULTS
 from .space import Space
 
 Ints = NDArray[np.int64]
@@ -64,6 +64,16 @@ def judged(space: Space, rows: Columns) -> Standing:
         groups=groups,
         missed=missed,
     )
+
+
+def no_rows(space: Space) -> Columns:
+    """Every column, and no row."""
+    none = np.zeros(0, np.int64)
+    texts = {
+        name: np.zeros(0, object if r.kind == "text" else float) for name, r in RESULTS.items()
+    }
+    rows = space.select(none) | texts
+    return rows | space.derive(rows)
 
 
 def grouped(space: Space, rows: Columns) -> tuple[Ints, tuple[tuple[object, ...], ...]]:

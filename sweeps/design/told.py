@@ -10,40 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import MARKS, BadInput, Evidence
-from ...base.units import show, unit_of
-from .columns import about
+from ...base.units import show
+from .columns import about, unit
 from .outcome import Outcome
-from .results import RESULTS, evidence
+from .results import evidence
 from .space import Space
-from .words import word
 
 MOST_LETTERS = 60
 """Of a text in a cell."""
 
 _PRINTED = {"m2": (1e6, "mm2"), "USD/token": (1e6, "USD/Mtoken")}
 """Units in which nobody thinks, what a value is multiplied by, and what it is printed in."""
-
-_ENDS = {
-    "_j_per_token": "J/token",
-    "_tokens_per_s": "token/s",
-    "_flops_per_s": "FLOP/s",
-    "_bytes_per_s": "B/s",
-    "_usd_per_token": "USD/token",
-    "_usd_per_million_tokens": "USD/Mtoken",
-    "_per_s": "1/s",
-}
-"""The units of names that a space makes up, by what they end in; before those of `unit_of`."""
-
-
-def unit(name: str) -> str:
-    """The SI unit of a word, a result, or a name that says its own; '' for a plain number."""
-    if name in RESULTS:
-        return RESULTS[name].unit
-    try:
-        return word(name).unit
-    except BadInput:  # a name of the space's own
-        ends = (known for end, known in _ENDS.items() if f"_{name}".endswith(end))
-        return next(ends, unit_of(f"_{name}") or "")
 
 
 def printed(name: str) -> tuple[float, str]:
@@ -162,14 +139,15 @@ def goals(found: Outcome) -> list[tuple[str, int]]:
 
 def proof(found: Outcome) -> str:
     """Whether the front is that of all points, and why."""
+    if not found.standing.meets.any():
+        return ""
+    searched = found.space.file.search is not None
+    asked = f"A search asked about {found.standing.point.size:,} points: the front is of these."
     if found.closer is None:
-        return (
-            "Every point was looked at, at the bound."
-            if found.space.file.search is None
-            else "A search asked about some of the points: the front is of these."
-        )
+        return asked if searched else "Every point was looked at, at the bound."
     closer = found.closer
-    seen = f"{closer.standing.point.size:,} points were looked at more closely"
+    seen = f"{asked} " if searched else ""
+    seen += f"{closer.standing.point.size:,} points were looked at more closely"
     if rough := int((closer.rows["detail"] == "bound").sum()):
         seen += f" ({rough:,} of them stay bounds, for want of a closer model)"
     below = (

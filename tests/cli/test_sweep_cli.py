@@ -58,7 +58,7 @@ def test_a_run_tells_its_plan_and_progress_on_the_error_stream(space, tmp_path, 
     assert told.out == ""
     assert told.err.startswith("Mixtral by batch: 14 points, some under 1 s, ")
     assert "bound: 14 of 14 points" in told.err
-    assert "moesaic sweep query SQL" in told.err
+    assert "moesaic sweep front" in told.err
     assert main(words) == 0  # the same command goes on: nothing is left to do
     assert "some" not in capsys.readouterr().err
 

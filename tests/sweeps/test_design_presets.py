@@ -72,3 +72,10 @@ def test_more_bandwidth_never_makes_a_token_later():
 def test_who_wins_is_told_for_each_batch():
     found = explore(space(tables()))
     assert [one.group for one in contests(found) if one.objective == "tpot_s"] == [(1,), (64,)]
+
+
+def test_a_goal_that_nothing_meets_leaves_an_empty_front_and_no_fault():
+    found = explore(space(tables(goals=["tpot_s < 0.00001"])))
+    assert found.closer is not None
+    assert found.closer.rows["point"].size == found.front["point"].size == 0
+    assert found.volume() is None
