@@ -36,7 +36,8 @@ class _Held:
     def read(
         self, stage: str, names: tuple[str, ...] | None, points: NDArray[np.int64] | None = None
     ) -> Columns:
-        rows = joined(self.stages.get(stage, []))
+        if not (rows := joined(self.stages.get(stage, []))):
+            return {}
         keep = slice(None) if points is None else np.isin(rows["point"], points)
         return {name: rows[name][keep] for name in (rows if names is None else names)}
 
