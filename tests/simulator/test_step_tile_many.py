@@ -49,8 +49,9 @@ QUESTIONS = st.builds(
 
 
 def one(question, **more):
-    model_, step, on, split = question
-    return estimate(model_, step, on, parallel=split, detail="tile", ignore_capacity=True, **more)
+    model_, step, on, split, homes = question
+    words = {"parallel": split, "expert_map": homes, "detail": "tile", **more}
+    return estimate(model_, step, on, ignore_capacity=True, **words)
 
 
 @settings(max_examples=10)
@@ -81,7 +82,7 @@ def test_an_answer_does_not_depend_on_what_is_asked_beside_it_to_the_last_bit(qu
 @settings(max_examples=8)
 @given(QUESTIONS)
 def test_kernels_side_by_side_take_what_each_takes_alone(question):
-    model_, step, on, split = question
+    model_, step, on, split, _ = question
     table = operators(model_, step, on, split)
     price, _ = prices(table, on, Efficiency())
     (found,) = kernel_times([Asked(table, on, price)])
