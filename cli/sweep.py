@@ -47,6 +47,7 @@ def plan(
 
     Example: moesaic sweep plan examples/gpu-pim-fpga.toml --jobs 2
     """
+    from ..sweeps.design.conflicts import check_not_empty
     from ..sweeps.design.engine import Where
     from ..sweeps.design.folder import seeded
     from ..sweeps.design.forecast import forecast
@@ -54,6 +55,7 @@ def plan(
     from .sweep_shown import plan_facts, show_plan
 
     loaded = seeded(load(space), seed)
+    check_not_empty(loaded)
     where = Where(jobs).checked()
     found = forecast(loaded, where.jobs)
     if as_json:
@@ -81,6 +83,7 @@ def run(
 
     Example: moesaic sweep run space.toml --out runs/a --engine dask --scheduler tcp://head:8786
     """
+    from ..sweeps.design.conflicts import check_not_empty
     from ..sweeps.design.folder import begin, claimed
     from ..sweeps.design.forecast import check_room, forecast
     from .sweep_shown import say_plan
@@ -89,6 +92,7 @@ def run(
     part = _shard(shard)
     folder = claimed(out, space, seed)
     if not folder.files("bound"):
+        check_not_empty(folder.space)
         expected = forecast(folder.space, where.jobs)
         say_plan(folder.space, expected, part)
         check_room(out, expected.bytes / part.of)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.parquet import Columns
+from .conflicts import check_not_empty
 from .evaluate import evaluate
 from .ladder import joined
 from .outcome import Outcome, outcome
@@ -51,6 +52,7 @@ class _Held:
 def explore(space: Space) -> Outcome:
     """Every stage of the space in this process, nothing written; the outcome equals that of a run
     of the same space in a folder. Raises BadInput."""
+    check_not_empty(space)
     held = _Held(space)
     stages(space, held)
     return outcome(space, held)
