@@ -30,7 +30,7 @@ Evaluate = Callable[[Columns, str, int, Path], Columns]
 """Rows of words, the detail, a seed, and what paths of files are relative to, to rows of results:
 `sweeps.design.evaluate.evaluate`."""
 
-CHUNK = {"bound": 32768, "served": 2}
+CHUNK = {"bound": 32768, "tile": 128, "served": 2}
 FINER_CHUNK = 32
 """Points of a file, seconds of work, by detail. Never by workers: files are the same for all."""
 
