@@ -2,7 +2,8 @@
 
 Nothing runs faster than its bound. A point whose bound another point beats *as simulated* is
 therefore not on the simulated front, and need not be simulated: when no other is left, the front is
-proven to be that of all points. The roofline runs each operator on the faster unit of a processor
+proven to be that of all points. Goals and objectives that may come out better than at the bound
+rule nothing out (see `monotone`). The roofline runs each operator on the faster unit of a processor
 with PIM; where both share it, the time is at least half of that (derived: with times a <= b alone,
 a share costs a b / (a + b) >= a / 2), which is then the bound.
 """
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from ...base import BadInput
 from ...base.parquet import Columns
 from .finer import closest
+from .monotone import falling_goals, loose
 from .pareto import front
 from .space import NAMES_OF_MACHINES, Space
 from .standing import Standing, judged, no_rows
@@ -40,20 +42,23 @@ class Rounds(Protocol):
 class Closer(msgspec.Struct, frozen=True, kw_only=True):
     """What the finer look found. rows: of the points looked at; standing: of these; open: points
     whose bound nobody beats and that were not looked at (0: the front is proven); faster: points
-    that came out below their own bound, on which the proof would not hold."""
+    that came out below their own bound, on which the proof would not hold; loose: objectives that
+    the bound does not bound, with which only a look at every point proves anything."""
 
     rows: Columns
     standing: Standing
     open: int
     faster: int
+    loose: tuple[str, ...] = ()
 
 
 def floor(space: Space, rows: Columns) -> Standing:
-    """The standing of rows at the bound, had each the least times that a closer look may find."""
+    """The standing of rows at the bound, had each the least times that a closer look may find; with
+    those goals alone that a point which misses them here misses there too."""
     shared = _shared(space, rows)
     halved = {name: np.where(shared, rows[name] / 2, rows[name]) for name in _TIMES & rows.keys()}
     halved |= {name: np.where(shared, rows[name] * 2, rows[name]) for name in _RATES & rows.keys()}
-    return judged(space, rows | halved)
+    return judged(space, rows | halved, [space.goals[i] for i in falling_goals(space)])
 
 
 _TIMES = frozenset(("tpot_s", "ttft_s", "cost_usd_per_token"))
@@ -90,16 +95,20 @@ def closer(space: Space, bound: Standing, rounds: Rounds) -> Closer:
         looked[chosen] = True
         points = bound.point[chosen]
         seen.append(rounds.round("finer", f"{len(seen):05d}", points, asked.detail))
-        open_ = _open(bound, looked, judged(space, joined(seen)))
+        open_ = _open(space, bound, looked, judged(space, joined(seen)))
     return seen_closer(space, bound, joined(seen) or no_rows(space))
 
 
 def seen_closer(space: Space, bound: Standing, rows: Columns) -> Closer:
     """What is known once these rows were looked at more closely. bound: the `floor` of all."""
     standing = judged(space, rows)
-    open_ = _open(bound, np.isin(bound.point, rows["point"]), standing)
+    open_ = _open(space, bound, np.isin(bound.point, rows["point"]), standing)
     return Closer(
-        rows=rows, standing=standing, open=int(open_.sum()), faster=_faster(bound, standing)
+        rows=rows,
+        standing=standing,
+        open=int(open_.sum()),
+        faster=_faster(space, bound, standing),
+        loose=tuple(loose(space)),
     )
 
 
@@ -121,11 +130,16 @@ def _next(bound: Standing, open_: NDArray[np.bool_], most: int) -> Ints:
     return np.sort(np.array(chosen, np.int64))
 
 
-def _open(bound: Standing, looked: NDArray[np.bool_], found: Standing) -> NDArray[np.bool_]:
-    """Rows not looked at whose bound no simulated point of their group dominates."""
+def _open(
+    space: Space, bound: Standing, looked: NDArray[np.bool_], found: Standing
+) -> NDArray[np.bool_]:
+    """Rows not looked at whose bound no simulated point of their group dominates; all of them where
+    an objective may come out better than its bound."""
     from .dominance import survivors
 
     open_ = bound.meets & ~looked
+    if loose(space):
+        return open_
     for number, group in enumerate(bound.groups):
         rows = np.flatnonzero(open_ & (bound.group == number))
         if group not in found.groups:
@@ -136,12 +150,12 @@ def _open(bound: Standing, looked: NDArray[np.bool_], found: Standing) -> NDArra
     return open_
 
 
-def _faster(bound: Standing, found: Standing) -> int:
-    """Points that are better than their bound in some objective."""
-    at = np.searchsorted(bound.point, found.point)
-    least = bound.values[at]
+def _faster(space: Space, bound: Standing, found: Standing) -> int:
+    """Points that are better than their bound in an objective that it does bound."""
+    held = [name not in loose(space) for name, _ in space.objectives]
+    least = bound.values[np.searchsorted(bound.point, found.point)]
     slack = 1e-9 * np.abs(least)
-    return int((found.values < least - slack).any(axis=1).sum())
+    return int((found.values < least - slack)[:, held].any(axis=1).sum())
 
 
 def joined(parts: list[Columns]) -> Columns:

@@ -19,8 +19,8 @@ BINS = 32
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """One axis and one objective. alone: the share of the variance that the axis explains by itself
     (Sobol's first-order index); whole: with all its interactions (the total index), NaN where the
-    points are no grid. best, worst: values of the axis at the best and the worst mean; factor: how
-    many times the worst mean is the best, geometric means for positive objectives."""
+    points are no full grid. best, worst: values of the axis at the best and the worst mean; factor:
+    how many times the worst mean is the best, geometric means for positive objectives."""
 
     axis: str
     objective: str
@@ -35,11 +35,14 @@ def effects(space: Space, rows: Columns) -> list[Effect]:
     """The effect of each axis on each objective over rows that all have values, largest first.
 
     Objectives that are words of the space themselves have none. rows: every axis and objective.
-    Positive objectives are taken in logarithms, so that shares are
-    of ratios (Saltelli et al., Global Sensitivity Analysis, 2008, sections 4.5-4.6; on a grid both
-    indices are exact sums, elsewhere the first is a correlation ratio over bins).
+    Positive objectives are taken in logarithms, so that shares are of ratios (Saltelli et al.,
+    Global Sensitivity Analysis, 2008, sections 4.5-4.6; on a full grid both indices are exact sums,
+    but for axes of more than `BINS` values, which are cut; elsewhere the first is a correlation
+    ratio).
     """
     levels = {axis.name: _levels(rows[_column(space, axis.name)]) for axis in space.axes}
+    asked = space.file.sample is None and space.file.search is None
+    full = asked and rows["point"].size == space.size
     found = []
     for name, sense in space.objectives:
         if name in space.words:
@@ -59,7 +62,7 @@ def effects(space: Space, rows: Columns) -> list[Effect]:
                         axis=axis,
                         objective=name,
                         alone=_explained(measured, level, total),
-                        whole=np.nan if space.file.sample else _rest(measured, others, total),
+                        whole=_rest(measured, others, total) if full else np.nan,
                         best=shown[order[0]],
                         worst=shown[order[-1]],
                         factor=float(np.exp(gap)) if logs else np.nan,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from .axes import Columns
+from .expressions import Expression
 from .pareto import front
 from .results import OK, RESULTS
 from .space import Space
@@ -40,14 +41,14 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-def judged(space: Space, rows: Columns) -> Standing:
-    """The standing of rows that hold at least `space.needed`."""
+def judged(space: Space, rows: Columns, goals: Sequence[Expression] | None = None) -> Standing:
+    """The standing of rows that hold at least `space.needed`. goals: in place of the space's."""
     rows = rows | space.derive(rows)
     columns = [sense * np.asarray(rows[name], np.float64) for name, sense in space.objectives]
     values = np.stack(columns, axis=1)
     meets = rows["status"] == OK
     missed = {"status": int((~meets).sum())}
-    for goal in space.goals:
+    for goal in space.goals if goals is None else goals:
         held = np.asarray(np.broadcast_to(goal(rows), meets.shape), np.bool_)
         missed[goal.text] = int((~held).sum())
         meets = meets & held

@@ -5,7 +5,8 @@ import pytest
 
 from moesaic.base import BadInput
 from moesaic.sweeps.design.knee import knees
-from moesaic.sweeps.design.ladder import apart, closer, joined, served
+from moesaic.sweeps.design.ladder import apart, closer, floor, joined, served
+from moesaic.sweeps.design.monotone import ways
 from moesaic.sweeps.design.pareto import front
 from moesaic.sweeps.design.results import RESULTS
 from moesaic.sweeps.design.search import search
@@ -201,3 +202,54 @@ def test_the_front_of_each_group_is_its_own():
 def test_rounds_join_by_point():
     parts = [{"point": np.array([3, 9])}, {"point": np.array([1])}]
     assert joined(parts)["point"].tolist() == [1, 3, 9]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"goals": ["tpot_s > 9"]},
+        {"goals": ["limiter != 'links'"]},
+        {"goals": ["watts < 1.2"], "derived": {"watts": "60 / tpot_s - 0.1 * area_m2"}},
+        {"goals": ["tpot_s < 30", "throughput_tokens_per_s > 0.1"]},
+        {
+            "derived": {"watts": "60 / tpot_s"},
+            "objectives": {"minimise": ["watts", "area_m2"]},
+            "axes": {"context": {"from": 1, "to": 50, "step": 7}, "prompt": [1, 9], "batch": [1]},
+        },
+    ],
+)
+def test_no_goal_and_no_objective_makes_a_front_proven_that_is_not(more):
+    of = asked(**more)
+
+    class Turned(Rounds):
+        """Slower rows are limited by something else."""
+
+        def evaluate(self, rows, slower=1.0):
+            found = super().evaluate(rows, slower)
+            late = np.broadcast_to(slower, rows["point"].shape) > 1.1
+            found["limiter"] = np.where(late, "x", "links").astype(object)
+            return found
+
+    rounds = Turned(of)
+    bound = rounds.round("all", "all", np.arange(of.size), "bound")
+    found = closer(of, floor(of, bound), rounds)
+    whole = everywhere(of, rounds, "tile")
+    assert found.open == 0
+    assert found.standing.point[found.standing.front()].tolist() == (
+        whole.point[whole.front()].tolist()
+    )
+
+
+def ways_of(**derived):
+    """How derived results move as a step takes longer."""
+    names = list(derived)
+    known = ways(asked(derived=derived, objectives={"minimise": ["tpot_s", *names]}))
+    return [known[name].way for name in names]
+
+
+def test_what_grows_and_what_falls_as_a_step_takes_longer():
+    assert ways_of(a="tpot_s + ttft_s * 2", b="power_w / throughput_tokens_per_s") == ["grows"] * 2
+    assert ways_of(a="1 / tpot_s", b="-tpot_s", c="area_m2 - ttft_s") == ["falls"] * 3
+    assert ways_of(a="tpot_s * throughput_tokens_per_s", b="spare_bytes * tpot_s") == ["either"] * 2
+    assert ways_of(a="energy_j_per_token", b="tpot_s if limiter == 'x' else 1") == ["either"] * 2
+    assert ways_of(a="max(area_m2, 3) ** 2", b="batch * devices") == ["stays"] * 2
