@@ -25,11 +25,14 @@ def report(
     moesaic report runs/a
     """
     from ..sweeps.chapters.design import sections
+    from ..sweeps.design.folder import REPORT, check_outside
     from ..sweeps.design.found import read
     from ..sweeps.report import write
 
+    out = run / REPORT if out is None else out
+    check_outside(out, report=True)
     folder, found = read(run)
     told = {"moesaic": folder.manifest.moesaic, "content": folder.manifest.content}
     told |= {"seed": str(folder.manifest.seed)}
-    page = write(out or run / "report", found.space.title, list(sections(found, told)))
+    page = write(out, found.space.title, list(sections(found, told)))
     show.say(f"wrote {page}")

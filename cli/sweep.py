@@ -140,6 +140,7 @@ def query(
     Example: moesaic sweep query "FROM points WHERE status = 'ok'" runs/a runs/b --out ok.parquet
     """
     from ..base.files import check_writable
+    from ..sweeps.design.folder import check_outside
     from ..sweeps.design.query import export
     from ..sweeps.design.query import query as asked
     from .sweep_shown import answer_facts, show_answer
@@ -147,6 +148,7 @@ def query(
     if csv is not None and csv.suffix != ".csv":
         raise BadInput("must end in .csv", key="--csv", value=str(csv))
     for path in filter(None, (csv, out)):
+        check_outside(path, report=True)
         check_writable(path)
         if path.suffix != ".json":
             rows = export(folders, sql, path)

@@ -89,10 +89,12 @@ def answer_facts(answer: Answer) -> dict[str, Any]:
 
 def show_answer(answer: Answer) -> None:
     """The first rows of an answer; units and evidence at the heads of its columns."""
+    from ..sweeps.design.traced import FROM
+
     marks: dict[str, str] = {str(word): mark for word, mark in MARKS.items()}
     heads, used = [], set[str]()
     for name, one in answer.about.items():
-        words = one.evidence.split(" or ")
+        words = one.evidence.removeprefix(FROM).split(" or ")
         used |= set(words) & marks.keys()
         mark = "".join(marks.get(word, "") for word in words)
         heads.append(" ".join(part for part in (name, mark) if part))

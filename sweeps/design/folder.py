@@ -20,10 +20,11 @@ from .locks import FOLDER as LOCKS
 from .routed import fingerprint
 from .space import Space
 from .space import load as load_space
+from .space_file import Seed
 from .store import disk_faults
 
 FORMAT = 1
-SPACE, MANIFEST, ORIGIN = "space.toml", "sweep.json", ".origin"
+SPACE, MANIFEST, ORIGIN, REPORT = "space.toml", "sweep.json", ".origin", "report"
 STAGES = {"bound": "bound", "finer": "finer", "served": "served"}
 """Folders of files, and the detail whose evidence their columns carry."""
 
@@ -44,7 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     title: str
     space: str
     specs: dict[str, str]
-    seed: int
+    seed: Seed
     points: int
     stages: tuple[str, ...]
     columns: dict[str, dict[str, Any]]
@@ -79,6 +80,8 @@ def claimed(path: Path, space_file: Path, seed: int | None = None) -> RunFolder:
     Writes nothing. Raises BadInput for a folder with other files, for one of another space, version
     or seed, and for one that cannot be written.
     """
+    check_name(path)
+    check_outside(path)
     given = read_bounded(space_file)
     space = seeded(load_space(space_file), seed)
     manifest = manifest_of(space, given)
@@ -143,9 +146,43 @@ def here_of(path: Path) -> Path:
     return origin if origin.is_dir() else path
 
 
+def check_name(path: Path) -> None:
+    """Raises BadInput for the name of a folder that no disk holds, or that questions in SQL would
+    read as that of several."""
+    if held := [letter for letter in "*?[]{}" if letter in str(path.absolute())]:
+        raise BadInput(
+            f"holds {' '.join(held)} in its path, which stands for other names in questions; name "
+            "a folder without",
+            file=path,
+        )
+    try:
+        for stage in STAGES:
+            (path / stage / f".{MANIFEST}").exists()
+    except OSError as fault:
+        raise BadInput(f"cannot be used: {(fault.strerror or '').lower()}", file=path) from None
+
+
+def check_outside(path: Path, report: bool = False) -> None:
+    """Raises BadInput for what would be written among the files of a run. report: it may lie in
+    the run's folder of reports, which holds nothing of the run's own."""
+    try:
+        whole = path.resolve()
+        places = [whole, *whole.parents] if report else list(whole.parents)
+        run = next((one for one in places if (one / MANIFEST).is_file()), None)
+    except OSError as fault:
+        raise BadInput(f"cannot be used: {(fault.strerror or '').lower()}", file=path) from None
+    if run is not None and not (report and (run / REPORT) in (whole, *whole.parents)):
+        raise BadInput(
+            f"lies in the folder of a run, {run}, which holds its own files only; name a path "
+            "outside",
+            file=path,
+        )
+
+
 def read_manifest(path: Path) -> Manifest:
     """Raises BadInput for a folder that is no run's, and for a format that this version cannot
     read."""
+    check_name(path)
     if not path.is_dir():
         raise BadInput("is no folder; name the folder of a run (`--out` of `sweep run`)", file=path)
     if not (path / MANIFEST).exists():

@@ -35,6 +35,7 @@ class Rows:
         files = self.folder.files(stage)
         if not files:
             return {}
+        self._store.check_own(files, stage, self.folder.manifest.content)
         names = tuple(about(self.folder.space, STAGES[stage])) if names is None else names
         return self._store.read(files, list(names), points)
 

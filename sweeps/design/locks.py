@@ -42,7 +42,7 @@ WHOLE = Shard(1, 1)
 
 def shard_of(text: str) -> Shard:
     """'3/64' as the third of 64. Raises BadInput."""
-    found = re.fullmatch(r"(\d{1,7})/(\d{1,7})", text.strip())
+    found = re.fullmatch(r"([0-9]{1,7})/([0-9]{1,7})", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise BadInput(
             "must be the shard's number and how many there are, such as 3/64",

@@ -14,7 +14,8 @@ from ...base.files import writing
 from ...base.parquet import Columns
 from .columns import GIVEN
 from .folder import Manifest, files_of, read_manifest
-from .store import quoted, sentence, table_of, unmasked
+from .store import check_own, quoted, sentence, table_of, unmasked
+from .traced import About, traced
 
 VIEWS = {"points": "bound", "finer": "finer", "served": "served"}
 BEST, STAGE = "best", "stage"
@@ -23,14 +24,6 @@ FORMATS = {
     ".parquet": "FORMAT parquet, USE_TMP_FILE false, COMPRESSION zstd",
     ".csv": "FORMAT csv, USE_TMP_FILE false, HEADER",
 }
-
-
-class About(NamedTuple):
-    """Of a column of an answer. evidence: what it rests on; what is computed from rows of two
-    stages rests on either, such as 'bound or simulated'."""
-
-    unit: str
-    evidence: str
 
 
 class Answer(NamedTuple):
@@ -79,7 +72,8 @@ class _Asked:
 
     def __init__(self, connection: Any, manifest: Manifest, stages: set[str], sql: str) -> None:
         self._connection, self._manifest, self._sql = connection, manifest, sql
-        words = set(re.findall(r"\w+", sql))
+        self._columns = {name.lower(): known for name, known in manifest.columns.items()}
+        words = set(re.findall(r"\w+", sql.lower()))
         self._stages = {VIEWS[name] for name in VIEWS if name in words} & stages
         self._stages = stages if BEST in words or not self._stages else self._stages
 
@@ -95,20 +89,19 @@ class _Asked:
             raise _explained(fault, list(self._manifest.columns)) from None
 
     def about(self, names: Sequence[str]) -> dict[str, About]:
-        """Of the columns of an answer. One that no file holds is computed from those of its
-        stages."""
-        found = {}
-        for name in names:
-            if name == STAGE:
-                found[name] = About("", GIVEN)
-                continue
-            known = self._manifest.columns.get(name)
-            by_stage = known["evidence"] if known else dict.fromkeys(self._stages, "simulated")
-            if not known and "bound" in self._stages:
-                by_stage["bound"] = "bound"
-            rests = sorted({by_stage[stage] for stage in self._stages if stage in by_stage})
-            found[name] = About(known["unit"] if known else "", " or ".join(rests))
-        return found
+        """Of the columns of an answer, as far as the question lets them be traced."""
+        return traced(self._connection, self._sql, names, self._known)
+
+    def _known(self, name: str) -> About | None:
+        if name == STAGE:
+            return About("", GIVEN)
+        # SQL does not tell letters by case.
+        known = self._columns.get(name.lower())
+        if known is None:
+            return None
+        found = [known["evidence"][stage] for stage in self._stages if stage in known["evidence"]]
+        rests = {word for one in found for word in one.split(" or ")}
+        return About(known["unit"], " or ".join(sorted(rests)))
 
 
 @contextlib.contextmanager
@@ -125,6 +118,8 @@ def _opened(folders: Sequence[Path], sql: str, out: Path | None = None) -> Itera
     # One thread: sums and the order of groups are the same at every asking.
     with duckdb.connect(config={"threads": 1}) as connection:
         _check_question(connection, sql)
+        for stage, paths in files.items():
+            check_own(connection, paths, stage, manifest.content)
         some = next(paths for paths in files.values() if paths)
         try:
             for view, stage in VIEWS.items():
@@ -210,7 +205,7 @@ def _explained(fault: BaseException, columns: Sequence[str]) -> BadInput:
     if "Permission Error" in text:
         return BadInput("reads a file; a question sees its run and nothing else", key="SQL")
     said = sentence(fault)
-    if re.search(r'Referenced table "(times:)?(system|model)" not found', text):
+    if re.search(r'(table|from expression) "(times:)?(system|model)[."]', text):
         return BadInput('put a path between double quotes: "system.power_w"', key="SQL")
     if 'near "on"' in text:
         return BadInput(f'{said}; SQL has a word ON: write the column as "on"', key="SQL")

@@ -30,7 +30,7 @@ Evaluate = Callable[[Columns, str, int, Path], Columns]
 """Rows of words, the detail, a seed, and what paths of files are relative to, to rows of results:
 `sweeps.design.evaluate.evaluate`."""
 
-CHUNK = {"bound": 32768, "tile": 128, "served": 2}
+CHUNK = {"bound": 32768, "tile": 128, "served": 2, "served-cycle": 2}
 FINER_CHUNK = 32
 """Points of a file, seconds of work, by detail. Never by workers: files are the same for all."""
 
@@ -95,7 +95,14 @@ class Runner:
 
     def rows(self, names: list[str], stage: str = "bound") -> Columns:
         """Some columns of all finished rows of a stage, by ascending point."""
+        self.check_own()
         return self._store.read(self.folder.files(stage), names)
+
+    def check_own(self) -> None:
+        """Raises BadInput for a file in the folder that is not of this run."""
+        for stage in STAGES:
+            files = self.folder.files(stage)
+            self._store.check_own(files, stage, self.folder.manifest.content)
 
     def _finish(self, chunks: list[Task]) -> None:
         """Computes the chunks that have no finished file."""
@@ -188,7 +195,9 @@ def run(
         if shard == WHOLE:
             _clear(folder.path)
         with computing(where or Where()) as compute:
-            return asks(folder.space, Runner(folder, compute, evaluate, shard, progress))
+            runner = Runner(folder, compute, evaluate, shard, progress)
+            runner.check_own()
+            return asks(folder.space, runner)
 
 
 def _clear(path: Path) -> None:

@@ -34,6 +34,7 @@ class Store:
 
         self.folder = folder
         self._connection = duckdb.connect(config={"threads": 1})
+        self._own: set[Path] = set()
 
     def write(self, path: Path, columns: Columns, metadata: Mapping[str, str]) -> None:
         """One file, on the disk before it bears its name. Raises BadInput: disk full, no
@@ -79,11 +80,18 @@ class Store:
             if any(stated.get(key) != value for key, value in expected.items()):
                 return False
             rows = self._connection.execute(
-                f"SELECT count(*), bit_xor(hash(COLUMNS(*))) FROM read_parquet({file})"
+                f"SELECT count(*), bit_xor(hash(COLUMNS(*))) FROM "
+                f"read_parquet({file}, hive_partitioning = false)"
             ).fetchall()
         except (duckdb.Error, UnicodeDecodeError):
             return False
         return str(rows[0][0]) == stated.get("rows")
+
+    def check_own(self, paths: Sequence[Path], stage: str, content: str) -> None:
+        """Raises BadInput for a file that is not of this run; each is asked once."""
+        new = [path for path in paths if path not in self._own]
+        check_own(self._connection, new, stage, content)
+        self._own.update(new)
 
     def read(
         self,
@@ -134,9 +142,52 @@ def uninterrupted() -> Iterator[None]:
 
 
 def table_of(paths: Sequence[Path]) -> str:
-    """The files as one table of SQL; columns that some of them lack are empty there."""
-    files = ", ".join(quoted(str(path)) for path in paths)
-    return f"read_parquet([{files}], union_by_name = true)"
+    """The files as one table of SQL; columns that some of them lack are empty there. A folder's
+    name such as batch=64 is no column."""
+    return f"read_parquet({_listed(paths)}, union_by_name = true, hive_partitioning = false)"
+
+
+def check_own(connection: Any, paths: Sequence[Path], stage: str, content: str) -> None:
+    """Raises BadInput for a file of another run, stage or task: one that was copied or renamed. A
+    damaged one states nothing, and is left to whoever reads it."""
+    stated: dict[str, dict[str, str]] = {}
+    for path, key, value in _stated(connection, paths):
+        stated.setdefault(path, {})[key] = value
+    for path, said in stated.items():
+        whose = "another run" if said.get("content") != content else "another part of this run"
+        own = {"content": content, "stage": stage, "task": Path(path).stem}
+        if own.items() - said.items():
+            raise BadInput(
+                f"is a file of {whose}, or of none; move it out of the folder, then `moesaic sweep "
+                f"resume {Path(path).parent.parent}`",
+                file=path,
+            )
+
+
+def _stated(connection: Any, paths: Sequence[Path]) -> list[tuple[str, str, str]]:
+    """File, key and value of what the files say of themselves; '' to '' where one says nothing."""
+    import duckdb
+
+    if not paths:
+        return []
+    asked = (
+        "SELECT file_name, decode(key), decode(value) FROM parquet_kv_metadata({0}) UNION ALL "
+        "SELECT file_name, '', '' FROM parquet_file_metadata({0})"
+    )
+    try:
+        with uninterrupted():
+            rows: list[tuple[str, str, str]] = connection.execute(
+                asked.format(_listed(paths))
+            ).fetchall()
+        return rows
+    except (duckdb.Error, UnicodeDecodeError):
+        if len(paths) == 1:
+            return []
+        return [row for path in paths for row in _stated(connection, [path])]
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return f"[{', '.join(quoted(str(path)) for path in paths)}]"
 
 
 def named(column: str) -> str:

@@ -122,6 +122,43 @@ def test_what_cannot_be_done_is_told_and_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sweep", "query", "FROM points", "RUN", "--out", "RUN/sweep.json"],
+        ["sweep", "query", "FROM points", "RUN", "--out", "RUN/bound/all-000000.parquet"],
+        ["sweep", "query", "FROM points", "RUN", "--csv", "RUN/report/../new/a.csv"],
+        ["report", "RUN", "--out", "RUN"],
+        ["report", "RUN", "--out", "RUN/bound"],
+        ["sweep", "run", "SPACE", "--out", "RUN/bound"],
+    ],
+)
+def test_nothing_is_written_among_the_files_of_a_run(folder, space, capsys, words):
+    def held():
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    before = held()
+    given = [word.replace("RUN", str(folder)).replace("SPACE", str(space)) for word in words]
+    assert main(given) == 2
+    assert f"lies in the folder of a run, {folder}, which" in capsys.readouterr().err
+    assert held() == before
+
+
+def test_an_answer_may_lie_beside_a_run_s_report(folder, capsys):
+    out = folder / "report" / "a.csv"
+    assert main(["sweep", "query", "FROM points", str(folder), "--out", str(out)]) == 0
+    assert out.read_text().count("\n") == 15
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "SPACE", "--out", "LONG"], ["resume", "LONG"], ["front", "LONG"]]
+)
+def test_a_name_that_is_too_long_is_told(space, capsys, words):
+    given = [word.replace("SPACE", str(space)).replace("LONG", "n" * 302) for word in words]
+    assert main(["sweep", *given]) == 2
+    assert "file name too long" in capsys.readouterr().err
+
+
 def test_every_help_holds_an_example(capsys):
     for verb in ("plan", "run", "resume", "query"):
         assert main(["sweep", verb, "--help"]) == 0

@@ -27,6 +27,7 @@ goals = ["tpot_s < 0.01"]
 [fixed]
 model = "mixtral-8x7b"
 on = "dgx-h100"
+prompt = 512
 
 [axes]
 batch = { from = 1, to = 40, step = 1 }

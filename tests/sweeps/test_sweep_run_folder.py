@@ -14,6 +14,7 @@ from moesaic.sweeps.design import folder as folders
 from moesaic.sweeps.design import run as runs
 from moesaic.sweeps.design import store
 from moesaic.sweeps.design.folder import begin, claimed, create, opened, read_manifest
+from moesaic.sweeps.design.locks import shard_of
 
 HELD = runpy.run_path(str(Path(__file__).with_name("sweep_stand_in.py")))
 SPACE, StandIn, contents = HELD["SPACE"], HELD["StandIn"], HELD["contents"]
@@ -202,6 +203,41 @@ def test_a_stage_that_may_not_be_written_says_how_to_go_on(sealed):
     sealed_store = store.Store(sealed.path)
     with pytest.raises(BadInput, match=r"permission denied; what is finished stays: mend it, then"):
         sealed_store.write(sealed.path / "bound" / "a.parquet", {"point": np.arange(3)}, {})
+
+
+@pytest.mark.parametrize("seed", [-5, 2**31, 1.5])
+def test_a_seed_that_no_space_can_have_is_told(begun, seed):
+    changed(begun.path / "sweep.json", seed=seed)
+    with pytest.raises(BadInput, match=r"sweep\.json: is damaged: .*seed"):
+        opened(begun.path)
+
+
+@pytest.mark.parametrize("name", ["b*", "q?", "a[1]", "x{1,2}", "b*/inside"])
+def test_a_path_that_stands_for_several_is_refused(begun, space, tmp_path, name):
+    with pytest.raises(BadInput, match="in its path, which stands for other names in questions"):
+        claimed(tmp_path / name, space)
+    begun.path.rename(tmp_path / name.split("/")[0])
+    with pytest.raises(BadInput, match="in its path, which stands for other names in questions"):
+        opened(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["n" * 302, "/".join(["n" * 200] * 25)])
+def test_a_name_that_is_too_long_is_told(space, tmp_path, name):
+    for use in (lambda: claimed(tmp_path / name, space), lambda: opened(tmp_path / name)):
+        with pytest.raises(BadInput, match="cannot be used: file name too long"):
+            use()
+
+
+@pytest.mark.parametrize("inside", ["bound", "report", "report/deep"])
+def test_no_run_begins_inside_another(begun, space, inside):
+    with pytest.raises(BadInput, match="lies in the folder of a run"):
+        claimed(begun.path / inside, space)
+
+
+@pytest.mark.parametrize("text", ["٣/٤", " 1/2", "1/2 ", "1/2\n", "0/2", "3/2", "1/-2"])
+def test_a_shard_is_written_in_one_way(text):
+    with pytest.raises(BadInput, match="such as 3/64"):
+        shard_of(text)
 
 
 def test_a_device_that_takes_nothing_is_told_before_anything_runs(space):

@@ -12,7 +12,8 @@ import pytest
 from moesaic.base import BadInput
 from moesaic.base.parquet import metadata
 from moesaic.sweeps.design import run as runs
-from moesaic.sweeps.design.folder import create
+from moesaic.sweeps.design.folder import create, opened
+from moesaic.sweeps.design.found import Rows
 from moesaic.sweeps.design.locks import Shard
 from moesaic.sweeps.design.query import export, query
 
@@ -75,9 +76,40 @@ def test_a_question_gets_units_evidence_and_nan_where_nothing_is_known(folder):
     assert answer.about["tpot_s"] == ("s", "bound")
     assert answer.about["power_w"] == ("W", "measured-published")
     assert answer.about["point"] == ("", "given")
-    assert answer.about["twice"] == ("", "bound")
-    assert query([folder], "SELECT tpot_s FROM finer").about["tpot_s"] == ("s", "simulated")
+    assert answer.about["twice"] == ("", "computed from bound")
+    assert query([folder], "SELECT tpot_s FROM served").about["tpot_s"] == ("s", "simulated")
     assert query([folder], "FROM best").about["tpot_s"] == ("s", "bound or simulated")
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("SELECT batch AS x FROM points", ("request", "given")),
+        ("SELECT tpot_s AS devices FROM points", ("s", "bound")),
+        ("SELECT min(TPOT_S) AS least FROM points", ("s", "bound")),
+        ("SELECT tpot_s * batch AS tpot_s FROM points", ("", "computed from bound")),
+        (
+            "SELECT tpot_s + power_w AS x FROM points",
+            ("", "computed from bound or measured-published"),
+        ),
+        ("SELECT least FROM (SELECT max(tpot_s) AS least FROM points)", ("s", "bound")),
+        ("SELECT stage AS x FROM best", ("", "given")),
+        ("SELECT p.tpot_s FROM POINTS p JOIN served USING (point)", ("s", "bound or simulated")),
+        ("SELECT * FROM (SELECT batch AS tpot_s FROM points)", ("", "")),
+        ("SELECT * REPLACE (batch AS tpot_s) FROM points", ("", "")),
+        ("SELECT * RENAME (batch AS other) FROM points", ("", "")),
+        ("WITH t(devices) AS (SELECT tpot_s FROM points) SELECT devices FROM t", ("", "")),
+        ("SELECT devices FROM query('SELECT tpot_s AS devices FROM points')", ("", "")),
+        ("SELECT tpot_s FROM points UNION SELECT batch FROM points", ("", "")),
+        ("SELECT count(*) AS devices FROM points", ("", "")),
+        ("SELECT 1 AS power_w FROM points", ("", "")),
+    ],
+)
+def test_a_column_carries_the_evidence_of_what_it_is_computed_from_not_of_its_name(
+    folder, asked, expected
+):
+    about = query([folder], asked).about
+    assert about.get("tpot_s", [*about.values()][-1]) == expected
 
 
 def test_one_question_to_several_shards_is_that_to_the_whole_run(folder, shards):
@@ -134,6 +166,8 @@ def test_a_question_that_fails_leaves_no_file(folder, tmp_path):
         ("SELECT * FROM pionts", r"no table is called 'pionts'; did you mean points"),
         ("SELECT on FROM points", r'write the column as "on"'),
         ("SELECT system.power_w FROM points", r"a path between double quotes"),
+        ("SELECT system.device.memory.a FROM points", r"a path between double quotes"),
+        ("FROM points ORDER BY model.experts.shared.x", r"a path between double quotes"),
         ("SELEC 1", r'syntax error at or near "SELEC"$'),
         ("", "must be one SELECT"),
         ("SELECT 1; SELECT 2", "must be one SELECT"),
@@ -179,6 +213,54 @@ def test_a_question_reads_its_run_only_and_writes_nothing(folder, tmp_path, aske
     assert contents(folder) == before
     assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
     assert secret.read_text() == "word\nhush"
+
+
+@pytest.mark.parametrize("name", ["batch=7", "batch=7/tpot_s=1/deep"])
+def test_the_name_of_a_folder_is_no_column(folder, tmp_path, name):
+    copy = tmp_path / name
+    shutil.copytree(folder, copy)
+    asked = "SELECT DISTINCT batch, tpot_s FROM points ORDER BY ALL"
+    there, here = query([copy], asked).columns, query([folder], asked).columns
+    np.testing.assert_array_equal(there["batch"], here["batch"])
+    np.testing.assert_array_equal(there["tpot_s"], here["tpot_s"])
+    rows = Rows(opened(copy)).read("bound", ("batch",))
+    assert np.unique(rows["batch"]).size == 40
+
+
+@pytest.fixture(scope="module")
+def foreign(place):
+    """A file of the same space's run with another seed."""
+    made = create(place / "foreign", place / "space.toml", seed=4)
+    runs.run(made, evaluate=StandIn(), asks=lambda _, asks: asks.every())
+    return made.path / "bound" / "all-000000.parquet"
+
+
+@pytest.mark.parametrize("name", ["all-000000", "all-000009"])
+def test_a_file_of_another_run_is_named_and_not_counted(folder, foreign, tmp_path, name):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    shutil.copy(foreign, copy / "bound" / f"{name}.parquet")
+    said = rf"bound/{name}\.parquet: is a file of another run, or of none; move it out of the"
+    for asked in (
+        lambda: query([copy], "FROM points"),
+        lambda: Rows(opened(copy)).read("bound", ("point",)),
+        lambda: runs.run(opened(copy), evaluate=StandIn()),
+    ):
+        with pytest.raises(BadInput, match=said):
+            asked()
+
+
+def test_a_copy_of_a_run_s_own_file_and_a_table_of_ones_own_are_not_counted(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    again = copy / "bound" / "again.parquet"
+    shutil.copy(copy / "bound" / "all-000000.parquet", again)
+    with pytest.raises(BadInput, match=r"again\.parquet: is a file of another part of this run"):
+        query([copy], "FROM points")
+    export([folder], "FROM points LIMIT 1", tmp_path / "mine.parquet")
+    shutil.move(tmp_path / "mine.parquet", again)
+    with pytest.raises(BadInput, match=r"again\.parquet: is a file of another run, or of none"):
+        query([copy], "FROM points")
 
 
 def test_a_damaged_file_is_told_with_what_to_do(folder, tmp_path):
