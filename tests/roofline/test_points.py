@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from moesaic.base import BadInput
@@ -65,9 +65,20 @@ LOADS = st.fixed_dictionaries(
 ).filter(lambda asked: asked["batch"] or asked["prefill"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(setups(plain=True), LOADS)
 def test_points_equal_operators_followed_by_bound(setup, asked):
+    points_are_bounds(setup, asked)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(setups(plain=True), LOADS)
+def test_more_points_equal_operators_followed_by_bound(setup, asked):
+    points_are_bounds(setup, asked)
+
+
+def points_are_bounds(setup, asked):
     step = make_step(setup.model, **asked)
     table = operators(setup.model, step, setup.system, setup.parallel)
     held = fit(setup.model, table, setup.system, setup.parallel)
@@ -82,23 +93,12 @@ def test_points_equal_operators_followed_by_bound(setup, asked):
     assert spent == pytest.approx(wanted, rel=1e-9, abs=1e-9 * got.seconds[0])
 
 
-@settings(max_examples=40, deadline=None)
-@given(setups(plain=False), LOADS, st.data())
-def test_rows_of_machines_equal_systems_with_these_figures(setup, asked, data):
-    """Each row alone is a system of its own: its seconds, bytes to spare, and joules."""
-    columns = data.draw(figures(setup.system))
-    machines = Machines.of(setup.system, columns)
-    rows = data.draw(st.lists(st.integers(0, 1), min_size=1, max_size=2))
-    got = points([setup], [0] * len(rows), machines=machines, machine=rows, energy=True, **asked)
-    step = make_step(setup.model, **asked)
-    for i, row in enumerate(rows):
-        system = with_figures(setup.system, {path: column[row] for path, column in columns.items()})
-        table = operators(setup.model, step, system, setup.parallel)
-        estimate, held = bound(table, system), fit(setup.model, table, system, setup.parallel)
-        joules = np.nan if estimate.energy_j is None else estimate.energy_j
-        assert got.seconds[i] == pytest.approx(estimate.seconds, rel=1e-9)
-        assert got.spare_bytes[i] == pytest.approx((held.capacity - held.needed).min(), abs=1.0)
-        assert got.energy_j[i] == pytest.approx(joules, rel=1e-9, nan_ok=True)
+@st.composite
+def machines_of(draw):
+    """A setup, two rows of figures of its system, and which of them are asked."""
+    setup = draw(setups(plain=False))
+    rows = st.lists(st.integers(0, 1), min_size=1, max_size=2)
+    return setup, draw(figures(setup.system)), draw(rows)
 
 
 @st.composite
@@ -119,6 +119,20 @@ def figures(draw, system):
         for name, value in (stated(system, f"{side}.peak_flops_per_s") or {}).items():
             varied[f"{side}.peak_flops_per_s.{name}"] = [value * factor, value]
     return {path: np.array(rows) for path, rows in varied.items()}
+
+
+def twice(model, system, **split):
+    """The same with each stated figure, and twice as much of it, and joules of all that moves."""
+    named = hardware.system(system)
+    setup = Setup(model=load.model(model), system=named, parallel=Parallel(**split))
+    columns = {}
+    for path in figures_of(named):
+        value = stated(named, path)
+        if path.endswith(("_j_per_byte", "_j_per_flop")):
+            columns[path] = np.array([3e-11, 2e-12])
+        elif value is not None:
+            columns[path] = np.array([2.0 * value, value])
+    return setup, columns, [0, 1]
 
 
 def stated(system, path):
@@ -152,6 +166,41 @@ def with_figures(system, values):
     device = changed(system.devices[0], tree.get("device", {}))
     tiers = tuple(changed(tier, tree.get("tiers", {}).get(tier.name, {})) for tier in system.tiers)
     return msgspec.structs.replace(system, devices=(device,) * len(system.devices), tiers=tiers)
+
+
+BOTH = {"batch": 17, "context": 3000, "prefill": 900}
+MEMORIES = twice("mixtral-8x7b", "attacc-2x8", tp=8, ep=8)
+PIPELINE = twice("mixtral-8x7b", "dgx-h100", tp=2, dp=2, ep=4, pp=2)
+
+
+@settings(max_examples=12, deadline=None)
+@given(machines_of(), LOADS)
+@example(MEMORIES, BOTH)
+@example(PIPELINE, BOTH)
+def test_rows_of_machines_equal_systems_with_these_figures(case, asked):
+    rows_are_systems(*case, asked)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(machines_of(), LOADS)
+def test_more_rows_of_machines_equal_systems_with_these_figures(case, asked):
+    rows_are_systems(*case, asked)
+
+
+def rows_are_systems(setup, columns, rows, asked):
+    """Each row alone is a system of its own: its seconds, bytes to spare, and joules."""
+    machines = Machines.of(setup.system, columns)
+    got = points([setup], [0] * len(rows), machines=machines, machine=rows, energy=True, **asked)
+    step = make_step(setup.model, **asked)
+    for i, row in enumerate(rows):
+        system = with_figures(setup.system, {path: column[row] for path, column in columns.items()})
+        table = operators(setup.model, step, system, setup.parallel)
+        estimate, held = bound(table, system), fit(setup.model, table, system, setup.parallel)
+        joules = np.nan if estimate.energy_j is None else estimate.energy_j
+        assert got.seconds[i] == pytest.approx(estimate.seconds, rel=1e-9)
+        assert got.spare_bytes[i] == pytest.approx((held.capacity - held.needed).min(), abs=1.0)
+        assert got.energy_j[i] == pytest.approx(joules, rel=1e-9, nan_ok=True)
 
 
 @pytest.mark.parametrize(
