@@ -214,7 +214,7 @@ def knobs(found: Outcome) -> Section:
             "that an axis explains alone, and with all its interactions: Sobol's first and total "
             "indices, over the points that fit. Factor: the worst mean over the best. Where "
             "constraints or memory leave points out, axes are no longer independent: shares then "
-            "overlap, and `whole` may fall below `alone`.",
+            "overlap, and there is no total.",
         ),
         evidence=("bound",),
         tables=(

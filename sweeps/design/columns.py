@@ -30,11 +30,18 @@ def about(space: Space, detail: str) -> dict[str, About]:
     for name, result in RESULTS.items():
         # A price that the space itself sets is no published one.
         given = result.published and any(word.endswith(f".{name}") for word in space.words)
-        found[name] = About(result.unit, result.says, GIVEN if given else evidence(name, detail))
+        found[name] = About(result.unit, result.says, GIVEN if given else _basis(name, detail))
     for name, one in space.after.items():
-        basis = "bound" if detail == "bound" else "simulated"
+        basis = _basis("tpot_s", detail)
         found[name] = About(unit(name), f"= {one.text}", basis)
     return found
+
+
+def _basis(name: str, detail: str) -> str:
+    """The evidence of a column. Rows of a mixed detail tell by themselves how close they were."""
+    if detail in ("finer", "cycle") and not RESULTS[name].published:
+        return "bound or simulated"
+    return evidence(name, detail)
 
 
 def unit(name: str) -> str:

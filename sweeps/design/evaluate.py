@@ -30,7 +30,7 @@ from .words import WORDS
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-DETAILS = ("bound", "tile", "cycle", "finer", "served")
+DETAILS = ("bound", "tile", "cycle", "finer", "served", "served-cycle")
 BLOCK = 32768
 """Rows evaluated at once; it bounds the memory, a kilobyte each."""
 

@@ -151,12 +151,12 @@ def _cycled(row: Row, known: dict[tuple[int, bool], tuple[Setup, Rates]], seed: 
 
 
 def closest(system: System) -> str:
-    """The closest look that there is at such a machine: 'tile' for GPUs, 'cycle' for PIM with
-    hosts, else 'bound'."""
-    device = system.devices[0]
-    if isinstance(device, Pim) and device.host is not None:
+    """The closest look that there is at such a machine: 'cycle' where devices hold a PIM and its
+    host, 'tile' for GPUs, else 'bound'."""
+    devices = {id(device): device for device in system.devices}.values()
+    if any(isinstance(device, Pim) and device.host is not None for device in devices):
         return "cycle"
-    return "tile" if isinstance(device, Gpu) else "bound"
+    return "tile" if all(isinstance(device, Gpu) for device in devices) else "bound"
 
 
 def _closest(rows: Sequence[Row], seed: int) -> Answers:
@@ -169,11 +169,23 @@ def _closest(rows: Sequence[Row], seed: int) -> Answers:
 
 
 def _served(rows: Sequence[Row], seed: int) -> Answers:
+    """Stages by the closest look at each machine."""
     for row in rows:
-        try:
-            yield row, served(row, closest(row.setup.system), seed)
-        except BadInput as fault:
-            yield row, fault
+        yield row, _serving(row, closest(row.setup.system), seed)
+
+
+def _served_by_cycles(rows: Sequence[Row], seed: int) -> Answers:
+    """Stages cycle by cycle on all machines but those that stay at the bound."""
+    for row in rows:
+        still = closest(row.setup.system) == "bound"
+        yield row, _serving(row, "bound" if still else "cycle", seed)
+
+
+def _serving(row: Row, detail: str, seed: int) -> Answer | BadInput:
+    try:
+        return served(row, detail, seed)
+    except BadInput as fault:
+        return fault
 
 
 DETAILS: dict[str, Callable[[Sequence[Row], int], Answers]] = {
@@ -181,5 +193,6 @@ DETAILS: dict[str, Callable[[Sequence[Row], int], Answers]] = {
     "cycle": _by_cycles,
     "finer": _closest,
     "served": _served,
+    "served-cycle": _served_by_cycles,
 }
 """Details closer than the bound: rows and a seed to answers by row, in any order."""

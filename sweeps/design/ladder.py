@@ -3,9 +3,8 @@
 Nothing runs faster than its bound. A point whose bound another point beats *as simulated* is
 therefore not on the simulated front, and need not be simulated: when no other is left, the front is
 proven to be that of all points. Goals and objectives that may come out better than at the bound
-rule nothing out (see `monotone`). The roofline runs each operator on the faster unit of a processor
-with PIM; where both share it, the time is at least half of that (derived: with times a <= b alone,
-a share costs a b / (a + b) >= a / 2), which is then the bound.
+rule nothing out (see `monotone`), and so do bounds of processors with PIM, whose two units share
+operators under a closer look: all of these that may win are looked at.
 """
 
 from __future__ import annotations
@@ -52,27 +51,26 @@ class Closer(msgspec.Struct, frozen=True, kw_only=True):
     loose: tuple[str, ...] = ()
 
 
-def floor(space: Space, rows: Columns) -> Standing:
-    """The standing of rows at the bound, had each the least times that a closer look may find; with
-    those goals alone that a point which misses them here misses there too."""
-    shared = _shared(space, rows)
-    halved = {name: np.where(shared, rows[name] / 2, rows[name]) for name in _TIMES & rows.keys()}
-    halved |= {name: np.where(shared, rows[name] * 2, rows[name]) for name in _RATES & rows.keys()}
-    return judged(space, rows | halved, [space.goals[i] for i in falling_goals(space)])
+class Floor(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bound says of all points. standing: with those goals alone that a point which misses
+    them here misses under a closer look too; sure `[rows]`: whose values no closer look can better.
+    """
+
+    standing: Standing
+    sure: NDArray[np.bool_]
 
 
-_TIMES = frozenset(("tpot_s", "ttft_s", "cost_usd_per_token"))
-_RATES = frozenset(("throughput_tokens_per_s", "device_tokens_per_s"))
-
-
-def _shared(space: Space, rows: Columns) -> NDArray[np.bool_]:
-    """Which rows are of machines that a closer look lets two units share."""
-    found = np.zeros(rows["point"].size, np.bool_)
+def floor(space: Space, rows: Columns) -> Floor:
+    """The floor of rows at the bound. A closer look lets the two units of a processor with PIM
+    share an operator, which the roofline does not: nothing is sure of these."""
+    goals = [space.goals[i] for i in falling_goals(space)]
+    sure = np.full(rows["point"].size, not loose(space))
     for name in NAMES_OF_MACHINES:
         if name in rows:
             names, place = np.unique(rows[name], return_inverse=True)
-            found |= np.array([_is_shared(name, one, space) for one in names.tolist()])[place]
-    return found
+            shared = [_is_shared(name, one, space) for one in names.tolist()]
+            sure &= ~np.array(shared, np.bool_)[place]
+    return Floor(standing=judged(space, rows, goals), sure=sure)
 
 
 def _is_shared(word: str, name: str, space: Space) -> bool:
@@ -82,10 +80,10 @@ def _is_shared(word: str, name: str, space: Space) -> bool:
         return False
 
 
-def closer(space: Space, bound: Standing, rounds: Rounds) -> Closer:
+def closer(space: Space, floor: Floor, rounds: Rounds) -> Closer:
     """Looks at points more closely, the best bounds first, until none is left or the budget of
-    `space.file.finer` is spent. bound: the `floor` of all points."""
-    asked = space.file.finer
+    `space.file.finer` is spent. floor: of all points."""
+    asked, bound = space.file.finer, floor.standing
     assert asked is not None
     seen: list[Columns] = []
     looked = np.zeros(bound.point.size, np.bool_)
@@ -95,19 +93,19 @@ def closer(space: Space, bound: Standing, rounds: Rounds) -> Closer:
         looked[chosen] = True
         points = bound.point[chosen]
         seen.append(rounds.round("finer", f"{len(seen):05d}", points, asked.detail))
-        open_ = _open(space, bound, looked, judged(space, joined(seen)))
-    return seen_closer(space, bound, joined(seen) or no_rows(space))
+        open_ = _open(floor, looked, judged(space, joined(seen)))
+    return seen_closer(space, floor, joined(seen) or no_rows(space))
 
 
-def seen_closer(space: Space, bound: Standing, rows: Columns) -> Closer:
-    """What is known once these rows were looked at more closely. bound: the `floor` of all."""
+def seen_closer(space: Space, floor: Floor, rows: Columns) -> Closer:
+    """What is known once these rows were looked at more closely. floor: of all points."""
     standing = judged(space, rows)
-    open_ = _open(space, bound, np.isin(bound.point, rows["point"]), standing)
+    looked = np.isin(floor.standing.point, rows["point"])
     return Closer(
         rows=rows,
         standing=standing,
-        open=int(open_.sum()),
-        faster=_faster(space, bound, standing),
+        open=int(_open(floor, looked, standing).sum()),
+        faster=_faster(floor, standing),
         loose=tuple(loose(space)),
     )
 
@@ -130,32 +128,29 @@ def _next(bound: Standing, open_: NDArray[np.bool_], most: int) -> Ints:
     return np.sort(np.array(chosen, np.int64))
 
 
-def _open(
-    space: Space, bound: Standing, looked: NDArray[np.bool_], found: Standing
-) -> NDArray[np.bool_]:
-    """Rows not looked at whose bound no simulated point of their group dominates; all of them where
-    an objective may come out better than its bound."""
+def _open(floor: Floor, looked: NDArray[np.bool_], found: Standing) -> NDArray[np.bool_]:
+    """Rows not looked at of which no simulated point of their group dominates a sure bound."""
     from .dominance import survivors
 
+    bound = floor.standing
     open_ = bound.meets & ~looked
-    if loose(space):
-        return open_
+    front = found.front()
     for number, group in enumerate(bound.groups):
-        rows = np.flatnonzero(open_ & (bound.group == number))
-        if group not in found.groups:
+        rows = np.flatnonzero(open_ & floor.sure & (bound.group == number))
+        if not rows.size or group not in found.groups:
             continue
-        best = np.flatnonzero(found.front() & (found.group == found.groups.index(group)))
-        if rows.size and best.size:
+        best = np.flatnonzero(front & (found.group == found.groups.index(group)))
+        if best.size:
             open_[rows] = survivors(bound.values[rows], found.values[best])
     return open_
 
 
-def _faster(space: Space, bound: Standing, found: Standing) -> int:
-    """Points that are better than their bound in an objective that it does bound."""
-    held = [name not in loose(space) for name, _ in space.objectives]
-    least = bound.values[np.searchsorted(bound.point, found.point)]
+def _faster(floor: Floor, found: Standing) -> int:
+    """Points that came out better than a sure bound."""
+    at = np.searchsorted(floor.standing.point, found.point)
+    least = floor.standing.values[at]
     slack = 1e-9 * np.abs(least)
-    return int((found.values < least - slack)[:, held].any(axis=1).sum())
+    return int(((found.values < least - slack).any(axis=1) & floor.sure[at]).sum())
 
 
 def joined(parts: list[Columns]) -> Columns:
@@ -168,12 +163,13 @@ def joined(parts: list[Columns]) -> Columns:
 
 
 def served(space: Space, best: Standing, rounds: Rounds) -> Columns:
-    """The front of `best` through the serving simulation; of a front with more points than asked
-    for, those that lie farthest apart."""
+    """The front of `best` through the serving simulation, its stages at the level of the closer
+    look; of a front with more points than asked for, those that lie farthest apart."""
     asked = space.file.served
     assert asked is not None
     rows = apart(best, np.flatnonzero(best.front()), asked.most)
-    return rounds.round("served", "front", best.point[rows], "served")
+    cycles = space.file.finer is not None and space.file.finer.detail == "cycle"
+    return rounds.round("served", "front", best.point[rows], "served-cycle" if cycles else "served")
 
 
 def apart(standing: Standing, rows: Ints, most: int) -> Ints:

@@ -35,7 +35,8 @@ class Files(Protocol):
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """rows: `space.needed`, every axis' column and every objective of all evaluated points;
-    standing: of these; effects: which knob matters, among points that fit; closer: the finer look,
+    standing: of these; effects: which knob matters, among points that fit (of a
+    search's, which are no fair sample, none); closer: the finer look,
     if the space asked for one; front: whole rows of the best front, finer where that was looked
     at, by group; knees: rows of it; served: rows of the serving simulation.
     """
@@ -98,7 +99,7 @@ def outcome(space: Space, files: Files) -> Outcome:
         space=space,
         rows=rows,
         standing=standing,
-        effects=tuple(effects(space, known)) if fits.size else (),
+        effects=() if space.file.search or not fits.size else tuple(effects(space, known)),
         closer=closer,
         front=front,
         front_standing=front_standing,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -50,6 +50,7 @@ def judged(space: Space, rows: Columns, goals: Sequence[Expression] | None = Non
     missed = {"status": int((~meets).sum())}
     for goal in space.goals if goals is None else goals:
         held = np.asarray(np.broadcast_to(goal(rows), meets.shape), np.bool_)
+        held = held & _known(rows, goal.names)
         missed[goal.text] = int((~held).sum())
         meets = meets & held
     known = np.isfinite(values)
@@ -77,13 +78,22 @@ def no_rows(space: Space) -> Columns:
     return rows | space.derive(rows)
 
 
+def _known(rows: Columns, names: Iterable[str]) -> NDArray[np.bool_]:
+    """Which rows know every number of these: a goal holds on nothing that is unknown."""
+    known = np.ones(rows["point"].size, np.bool_)
+    for name in names:
+        if rows[name].dtype != object:
+            known &= ~np.isnan(np.asarray(rows[name], np.float64))
+    return known
+
+
 def grouped(space: Space, rows: Columns) -> tuple[Ints, tuple[tuple[object, ...], ...]]:
     """The group of each row by the words of `by`, and the groups in ascending order."""
-    code = np.zeros(rows["point"].size, np.int64)
-    groups: list[tuple[object, ...]] = [()]
+    group = np.zeros(rows["point"].size, np.int64)
     for name in space.by:
-        values, place = np.unique(rows[name], return_inverse=True)
-        code = code * values.size + place
-        groups = [(*group, value) for group in groups for value in values.tolist()]
-    there, group = np.unique(code, return_inverse=True)
-    return group.astype(np.int64), tuple(groups[i] for i in there.tolist())
+        place = np.unique(rows[name], return_inverse=True)[1]
+        code = group * (int(place.max(initial=0)) + 1) + place
+        group = np.unique(code, return_inverse=True)[1].astype(np.int64)
+    first = np.unique(group, return_index=True)[1]
+    told = [rows[name][first].tolist() for name in space.by]
+    return group, tuple(zip(*told, strict=True)) if told else ((),)

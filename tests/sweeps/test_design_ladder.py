@@ -1,5 +1,7 @@
 """Many points at the bound, few more closely: the front is proven, or the gap is told."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from moesaic.sweeps.design.results import RESULTS
 from moesaic.sweeps.design.search import search
 from moesaic.sweeps.design.sensitivity import effects
 from moesaic.sweeps.design.space import space
-from moesaic.sweeps.design.standing import judged
+from moesaic.sweeps.design.standing import grouped, judged
 from moesaic.sweeps.design.why import why
 
 
@@ -60,11 +62,15 @@ def everywhere(of, rounds, detail):
     return judged(of, rounds.round("all", "all", np.arange(of.size), detail))
 
 
+def floored(of, rounds):
+    return floor(of, rounds.round("all", "all", np.arange(of.size), "bound"))
+
+
 @pytest.mark.parametrize("by", [[], ["batch"]])
 def test_the_front_of_few_simulated_points_is_that_of_all(by):
     of = asked(by=by)
     rounds = Rounds(of)
-    found = closer(of, everywhere(of, rounds, "bound"), rounds)
+    found = closer(of, floored(of, rounds), rounds)
     whole = everywhere(of, rounds, "tile")
     assert found.open == found.faster == 0
     assert found.standing.point[found.standing.front()].tolist() == (
@@ -76,7 +82,7 @@ def test_the_front_of_few_simulated_points_is_that_of_all(by):
 def test_a_spent_budget_tells_how_many_points_are_open():
     of = asked(finer={"most": 200})
     rounds = Rounds(of)
-    found = closer(of, everywhere(of, rounds, "bound"), rounds)
+    found = closer(of, floored(of, rounds), rounds)
     assert found.standing.point.size == 200
     assert found.open > 0
 
@@ -84,7 +90,7 @@ def test_a_spent_budget_tells_how_many_points_are_open():
 def test_points_faster_than_their_bound_are_counted():
     of = asked()
     rounds = Rounds(of, slower=lambda rows: np.where(rows["point"] % 2, 0.9, 1.1))
-    found = closer(of, everywhere(of, rounds, "bound"), rounds)
+    found = closer(of, floored(of, rounds), rounds)
     assert found.faster == np.count_nonzero(found.standing.point % 2)
 
 
@@ -231,13 +237,49 @@ def test_no_goal_and_no_objective_makes_a_front_proven_that_is_not(more):
             return found
 
     rounds = Turned(of)
-    bound = rounds.round("all", "all", np.arange(of.size), "bound")
-    found = closer(of, floor(of, bound), rounds)
+    found = closer(of, floored(of, rounds), rounds)
     whole = everywhere(of, rounds, "tile")
     assert found.open == 0
     assert found.standing.point[found.standing.front()].tolist() == (
         whole.point[whole.front()].tolist()
     )
+
+
+def test_points_of_a_processor_with_pim_are_ruled_out_by_nothing():
+    tables = {"batch": [1, 8], "context": [1, 2, 3], "prompt": [1, 9], "device": ["duplex", "l4"]}
+    of = asked(axes=tables)
+    rows = of.rows(np.arange(of.size))
+
+    class Fast(Rounds):
+        """PIM runs ten times faster than its bound."""
+
+        def evaluate(self, rows, slower=1.0):
+            pim = (rows["device"] == "duplex") & (np.ndim(slower) > 0)
+            factor: Any = np.where(pim, 0.1, slower)
+            return super().evaluate(rows, factor)
+
+    rounds = Fast(of)
+    found = closer(of, floored(of, rounds), rounds)
+    assert set(rows["point"][rows["device"] == "duplex"]) <= set(found.standing.point)
+    assert found.open == found.faster == 0
+    whole = everywhere(of, rounds, "cycle")
+    assert found.standing.point[found.standing.front()].tolist() == (
+        whole.point[whole.front()].tolist()
+    )
+
+
+def test_a_goal_never_holds_on_what_is_unknown():
+    of = asked(goals=["not energy_j_per_token > 3"])
+    standing = everywhere(of, Rounds(of), "bound")
+    assert not standing.meets.any()
+
+
+def test_groups_are_those_that_there_are():
+    of = asked(by=["context", "prompt"])
+    rows = of.rows(np.array([0, 41, 41, 3999]))
+    group, groups = grouped(of, rows)
+    assert groups == ((1, 1), (2, 2), (50, 40))
+    assert group.tolist() == [0, 1, 1, 2]
 
 
 def ways_of(**derived):

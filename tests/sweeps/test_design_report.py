@@ -9,7 +9,7 @@ import pytest
 from matplotlib.text import Text
 
 from moesaic.sweeps.chapters.design import sections
-from moesaic.sweeps.design.ladder import closer
+from moesaic.sweeps.design.ladder import closer, floor
 from moesaic.sweeps.design.outcome import contests, outcome
 from moesaic.sweeps.design.results import RESULTS
 from moesaic.sweeps.design.space import space
@@ -77,7 +77,7 @@ class Made:
 def found(of):
     made = Made(of)
     if of.file.finer is not None:
-        parts = closer(of, judged(of, made.read("bound", None)), made).rows
+        parts = closer(of, floor(of, made.read("bound", None)), made).rows
         made.stages["finer"] = parts
     if of.file.served is not None:
         made.round("served", "", np.array([3, 7]), "served")
@@ -159,7 +159,7 @@ def test_the_hypervolume_of_a_front_is_a_share_of_its_box():
 def test_bounds_beside_simulated_numbers_are_told_in_words_and_by_row():
     of = asked(finer={"most": 20_000}, goals=[])
     made = Made(of)
-    made.stages["finer"] = closer(of, judged(of, made.read("bound", None)), made).rows
+    made.stages["finer"] = closer(of, floor(of, made.read("bound", None)), made).rows
     rows = made.stages["finer"]
     rows["detail"] = np.where(rows["machine"] == "gpu", "tile", "bound").astype(object)
     result = outcome(of, made)
