@@ -106,7 +106,8 @@ def test_what_does_not_fit_keeps_its_numbers():
     assert found["spare_bytes"][0] < 0 < found["tpot_s"][0]
 
 
-def test_served_requests_are_those_of_the_seed():
+def test_served_requests_are_those_of_the_seed(monkeypatch):
+    monkeypatch.setattr("moesaic.sweeps.design.serving.REQUESTS", 40)
     only = [3]
     first, again, other = (looked("served", only=only, seed=seed) for seed in (0, 0, 1))
     assert first["status"][0] == "ok"
