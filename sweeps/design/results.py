@@ -29,7 +29,7 @@ RESULTS: dict[str, Result] = {
     "price_usd_per_hour": Result("number", "USD/h", "of the machine, or of its devices", True),
     "area_m2": Result("number", "m2", "of all devices together", True),
     "power_w": Result("number", "W", "limit of the machine, or of its devices", True),
-    "devices": Result("number", "", "that the model is split over", True),
+    "devices": Result("number", "", "that the model is split over"),
     "spare_bytes": Result("number", "B", "to spare on the fullest device; negative: does not fit"),
     "limiter": Result("text", "", "the resource that takes most of a decoding step"),
     "detail": Result("text", "", "how closely it was looked at: bound, tile, cycle or served"),
@@ -39,10 +39,10 @@ RESULTS: dict[str, Result] = {
 
 
 def evidence(name: str, detail: str) -> Evidence:
-    """What a result of a row of this detail rests on. Tiles say nothing of joules, and
-    no detail of bytes: those are the bound's."""
+    """What a result of a row of this detail rests on. Tiles say nothing of joules, no
+    detail of bytes and devices: those are the bound's."""
     if RESULTS[name].published:
         return "measured-published"
-    if name == "spare_bytes" or (detail == "tile" and name == "energy_j_per_token"):
+    if name in ("spare_bytes", "devices") or (detail == "tile" and name == "energy_j_per_token"):
         return "bound"
     return "bound" if detail == "bound" else "simulated"
