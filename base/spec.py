@@ -69,7 +69,7 @@ def _check(name: str, value: Any, kind: msgspec.inspect.Type) -> None:
 
 def load_toml(path: str | Path) -> dict[str, Any]:
     """The tables of a TOML file; raises BadInput with the line for a text that is none."""
-    text = read_text(path, MOST_BYTES)
+    text = read_text(path, MOST_BYTES).removeprefix("\ufeff")  # some editors' mark of UTF-8
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as fault:  # ValueError: also a number of 5,000 digits

@@ -63,6 +63,12 @@ def knobs(folder: Folder, as_json: show.Json = False) -> None:
     if as_json:
         show.json({"evidence": "bound", "effects": found.effects})
         return
+    if not found.effects:
+        print(
+            f"{found.space.title}: no axis takes two values among the points that fit, so there "
+            "is no knob to weigh."
+        )
+        return
     show.table(
         f"{found.space.title}: which knob matters {MARKS['bound']}",
         KNOBS,

@@ -233,8 +233,11 @@ def _show_moves(found: Why) -> None:
     """What one step along each axis would change, at the bound."""
     from ..sweeps.design.told import level, shown
 
-    if not found.steps:
+    if found.sampled:
         print("A sample has no neighbours: what a step of a knob would change is not asked.")
+        return
+    if not found.steps:
+        print("No axis has another value: there is no knob to turn.")
         return
     names = list(found.values)
 

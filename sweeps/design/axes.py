@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput, Count, Spec
+from .names import check_line
+from .paths import is_path
 from .words import WORDS, value_of, word
 
 Columns = dict[str, NDArray[Any]]
 
 MOST_VALUES = 1_000_000
+MOST_WHOLE = 2**53
 LABEL = "name"
 """In a table of words that are set together: what the table is called."""
 
@@ -109,7 +112,9 @@ def _value(name: str, value: Any, free: bool) -> Any:
 
 def free_value(name: str, value: Any) -> Any:
     """The value of a name that only expressions read."""
-    if isinstance(value, str) or (type(value) in (int, float) and abs(value) < 2.0**63):
+    if isinstance(value, str):
+        return check_line(value, name)
+    if type(value) in (int, float) and abs(value) < 2.0**63:
         return value
     raise BadInput("takes finite numbers or texts", key=name, value=value)
 
@@ -124,8 +129,14 @@ def _together(name: str, tables: list[Any]) -> Columns:
         label = table.get(LABEL) or next((v for v in row.values() if isinstance(v, str)), str(i))
         if not isinstance(label, str):
             raise BadInput("must be text", key=f"{name}[{i}].{LABEL}", value=label)
-        if rows and row.keys() != rows[0].keys() - {name}:
-            odd = sorted((row.keys() ^ rows[0].keys()) - {name})
+        check_line(label, f"{name}[{i}].{LABEL}")
+        if row.get(name, label) != label or ((name in WORDS or is_path(name)) and name not in row):
+            raise BadInput(
+                "is a word, and would hold what its tables are called: call the axis otherwise, "
+                f"or list values, {name} = [...]",
+                key=name,
+            )
+        if rows and (odd := sorted((row.keys() ^ rows[0].keys()) - {name})):
             raise BadInput(
                 f"must set the same words as the first: {', '.join(odd)}", key=f"{name}[{i}]"
             )
@@ -165,14 +176,22 @@ def _ranged(name: str, given: dict[str, Any], free: bool) -> Axis:
     ways = [key for key in ("step", "factor", "points") if getattr(asked, key) is not None]
     if len(ways) > 1:
         raise BadInput(f"names {' and '.join(ways)}; one of them decides", key=name)
+    if asked.scale is not None and (asked.step is not None or asked.factor is not None):
+        raise BadInput(
+            f"names scale beside {ways[0]}, which decides how far apart values lie: leave it out",
+            key=name,
+        )
     log = asked.scale == "log" or asked.factor is not None
     if log and low <= 0:
         raise BadInput("must begin above 0 to go by factors", key=name, value=low)
     whole = type(low) is int and type(high) is int
+    if whole and max(abs(low), abs(high)) > MOST_WHOLE:
+        raise BadInput("must stay within 2^53, to which whole numbers are exact", key=name)
     if not ways:
         return Axis(name=name, low=low, high=high, log=log, whole=whole)
     values = _stepped(name, asked, low, high, free)
-    if whole:
+    # A name of the space's own takes fractions, so only values that are whole are taken as such.
+    if whole and (not free or np.allclose(values, np.rint(values), rtol=1e-12, atol=1e-9)):
         values = np.unique(np.rint(values).astype(np.int64))
     return Axis(name=name, columns={name: values})
 

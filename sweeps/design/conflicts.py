@@ -29,8 +29,10 @@ def check_not_empty(space: Space) -> None:
     least = _least(met, len(names))
     told = " and ".join(f"`{names[i]}` ({space.constraints[names[i]].text})" for i in least)
     if len(least) == 1:
-        raise BadInput(f"no point meets {told}: the space is empty", key="constraints")
-    raise BadInput(f"no point meets {told} together: the space is empty", key="constraints")
+        what = f"no point meets {told}: the space is empty"
+    else:
+        what = f"no point meets {told} together: the space is empty"
+    raise BadInput(what, file=space.path, key="constraints")
 
 
 def _least(met: NDArray[np.int64], count: int) -> list[int]:

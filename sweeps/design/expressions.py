@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput, unknown
+from .names import check_line, check_lines
 
 MOST_LETTERS, MOST_NODES = 1000, 200
 NUMBER, TEXT, TRUTH = "number", "text", "truth"
@@ -53,6 +54,11 @@ ALLOWED = (
     "numbers, texts in quotes, names, + - * / // % **, comparisons, `in [...]`, and, or, not, "
     f"`a if b else c`, and {', '.join(_FUNCTIONS)}"
 )
+_NODES = (
+    *(ast.Constant, ast.Name, ast.Attribute, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare),
+    *(ast.IfExp, ast.Call, ast.List, ast.Tuple, ast.keyword, ast.Load),
+    *(ast.operator, ast.unaryop, ast.boolop, ast.cmpop),
+)
 
 
 class Expression(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +73,8 @@ class Expression(msgspec.Struct, frozen=True, kw_only=True):
     def __call__(self, columns: Mapping[str, Column]) -> Column:
         """The value in every row. Numbers are float64; a division by zero gives inf or nan."""
         with np.errstate(all="ignore"):
-            return np.asarray(self.compute(columns))
+            found = np.asarray(self.compute(columns))
+        return found.astype(object) if self.kind == TEXT else found
 
 
 def expression(text: str, kinds: Mapping[str, str], key: str) -> Expression:
@@ -90,12 +97,15 @@ def _names(node: ast.AST) -> frozenset[str]:
 def _tree(text: str, key: str) -> ast.expr:
     if len(text) > MOST_LETTERS:
         raise BadInput(f"holds more than {MOST_LETTERS} letters", key=key)
+    check_lines(text, key)
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise BadInput(f"is no expression; allowed are {ALLOWED}", key=key, value=text) from None
     if sum(1 for _ in ast.walk(tree)) > MOST_NODES:
         raise BadInput(f"holds more than {MOST_NODES} parts", key=key)
+    if not all(isinstance(node, _NODES) for node in ast.walk(tree)):
+        raise BadInput(f"holds what is not allowed; allowed are {ALLOWED}", key=key, value=text)
     return tree
 
 
@@ -151,6 +161,7 @@ class _Reader:
 
     def constant(self, value: Any) -> tuple[str, Compute]:
         if isinstance(value, str):
+            check_line(value, self.key)
             return TEXT, lambda _: value
         if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
             raise self.refuse("holds a constant that is neither a number nor a text")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from ...base import BadInput, unknown
 from ...base.spec import build, load_toml
 from .axes import Axis, Columns, axis, column, flat, free_value
 from .expressions import NUMBER, TEXT, TRUTH, Expression, expression, reads
+from .named import check_named
+from .names import check_apart, check_line, check_lines, check_name
 from .results import RESULTS
 from .sampling import SAMPLERS
 from .space_file import MOST_ENUMERATED, MOST_SEARCHED, SpaceFile, Wanted
@@ -34,10 +37,12 @@ class Objective(NamedTuple):
 
 class Space:
     """A checked space. `size` points have numbers from 0 on: every combination of the axes in C
-    order (the last axis runs fastest), or the drawn ones. Pickled as its file."""
+    order (the last axis runs fastest), or the drawn ones. Pickled as its file. path: where it was
+    read, for faults to name."""
 
-    def __init__(self, file: SpaceFile, here: Path = Path()) -> None:
-        self.file, self.here = file, here
+    def __init__(self, file: SpaceFile, here: Path = Path(), path: Path | None = None) -> None:
+        self.file, self.here, self.path = file, here, path
+        _check_texts(file)
         self.title, self.seed, self.by = file.title, file.seed, file.by
         self.axes = _axes(file)
         self.fixed = _fixed(file, self.axes)
@@ -53,10 +58,13 @@ class Space:
         for name in file.by:
             if every.get(name) is None or name in _results():
                 raise unknown("word of this space", name, self._told(), key="by")
+            if file.by.count(name) > 1:
+                raise BadInput("is named twice", key="by", value=name)
+        check_apart((*self.words, *self.after))
         _check_used(file, self)
 
     def __reduce__(self) -> Any:
-        return Space, (self.file, self.here)
+        return Space, (self.file, self.here, self.path)
 
     @property
     def size(self) -> int:
@@ -94,8 +102,9 @@ class Space:
         for name, value in self.fixed.items():
             rows[name] = np.repeat(column(name, [value]), points.size)
         rows |= self._varied(points)
-        for name, one in self.before.items():
-            rows[name] = _checked(name, np.broadcast_to(one(rows), points.shape), points)
+        with _naming(self.path):
+            for name, one in self.before.items():
+                rows[name] = _checked(name, np.broadcast_to(one(rows), points.shape), points)
         return rows
 
     @functools.cached_property
@@ -119,9 +128,8 @@ class Space:
     def _varied(self, points: Ints) -> Columns:
         found: Columns = {}
         if (sample := self.file.sample) is not None:
-            first, last = int(points.min(initial=0)), int(points.max(initial=-1)) + 1
             draw = SAMPLERS[sample.method]
-            unit = draw(sample.points, len(self.axes), self.seed, first, last)[points - first]
+            unit = draw(sample.points, len(self.axes), self.seed, points.astype(np.uint64))
             for one, share in zip(self.axes, unit.T, strict=True):
                 found |= one.drawn(share)
             return found
@@ -148,17 +156,51 @@ class Space:
 
 def load(path: str | Path, here: Path | None = None) -> Space:
     """The space in a TOML file. here: what the files that it names are relative to; its folder
-    unless given. Raises BadInput that names the file."""
+    unless given. Raises BadInput that names the file, also for specs that cannot be read."""
     path = Path(path)
-    return space(load_toml(path), path.parent if here is None else here, path)
+    found = space(load_toml(path), path.parent if here is None else here, path)
+    with _naming(path):
+        check_named(found.fixed, found.axes, found.here)
+    return found
 
 
 def space(tables: Mapping[str, Any], here: Path = Path(), file: Path | None = None) -> Space:
     """The space that plain tables describe. Raises BadInput."""
+    with _naming(file):
+        return Space(build(SpaceFile, dict(tables), figures=False), here, file)
+
+
+@contextlib.contextmanager
+def _naming(file: Path | None) -> Iterator[None]:
+    """Faults of the block name the file."""
     try:
-        return Space(build(SpaceFile, dict(tables), figures=False), here)
+        yield
     except BadInput as fault:
         raise BadInput(fault.what, file=file, key=fault.key, value=fault.value) from None
+
+
+def _check_texts(file: SpaceFile) -> None:
+    """Raises BadInput for names that no column may have, and texts that cannot be shown."""
+    check_line(file.title, "title")
+    check_lines(file.words, "words")
+    for table in ("axes", "fixed", "derived"):
+        for name in flat(getattr(file, table)):
+            check_name(name, table)
+    for name in file.constraints:
+        check_line(name, "constraints")
+    if file.served is not None:
+        told = {**flat(file.derived), **flat(file.fixed), **_listed(file)}
+        if not told.get("prompt"):
+            raise BadInput("needs `prompt`: the tokens that served requests bring", key="served")
+
+
+def _listed(file: SpaceFile) -> dict[str, Any]:
+    """Axes, and of each list of tables the words of its first."""
+    found = flat(file.axes)
+    for given in list(found.values()):
+        if isinstance(given, list) and given and isinstance(given[0], dict):
+            found |= flat(given[0])
+    return found
 
 
 def _axes(file: SpaceFile) -> tuple[Axis, ...]:
@@ -262,6 +304,9 @@ def _ordered(
                 raise BadInput("is a comparison; it belongs to constraints or goals", key=key)
             if late and _is_word(name):
                 raise BadInput(f"is a word, and cannot be derived from {min(late)}", key=key)
+            if _is_word(name) and (one.kind == TEXT) != (word(name).kind == "text"):
+                wanted = "text" if one.kind == NUMBER else "numbers"
+                raise BadInput(f"gives a {one.kind}; {name} takes {wanted}", key=key, value=text)
             (after if late else before)[name] = one
             del waiting[name]
     return before, after
@@ -301,17 +346,28 @@ def _check_used(file: SpaceFile, made: Space) -> None:
 
 def _checked(name: str, values: NDArray[Any], points: Ints) -> NDArray[Any]:
     """Derived values of a word, of its kind."""
-    if not _is_word(name) or values.dtype == object:
+    if not _is_word(name):
         return np.array(values)
     kind = word(name).kind
+    if kind == "text":
+        known = {text: _told(name, text) for text in sorted(set(values.tolist()))}
+        return np.array([known[text] for text in values.tolist()], object)
     wrong = ~np.isfinite(values)
     if kind == "whole":
-        wrong |= (values != np.floor(values)) | (values < 0)
+        wrong |= (values != np.floor(values)) | (values < 0) | (values >= 2.0**63)
     if wrong.any():
         i = int(np.flatnonzero(wrong)[0])
         raise BadInput(
             f"gives {values[i]:g} at point {points[i]}, where {name} takes "
-            f"{'whole numbers' if kind == 'whole' else 'finite numbers'}",
+            f"{'whole numbers below 2^63' if kind == 'whole' else 'finite numbers'}",
             key=f"derived.{name}",
         )
     return values.astype(np.int64) if kind == "whole" else np.array(values)
+
+
+def _told(name: str, text: str) -> Any:
+    """A derived text as the word takes it."""
+    try:
+        return value_of(name, text)
+    except BadInput as fault:
+        raise BadInput(fault.what, key=f"derived.{name}", value=fault.value) from None

@@ -69,9 +69,7 @@ class SpaceFile(Spec, frozen=True, kw_only=True):
     axes: dict[str, Any]
     sample: Sample | None = None
     derived: dict[str, Any] = msgspec.field(default_factory=dict)
-    constraints: Annotated[dict[str, Text], msgspec.Meta(max_length=60)] = msgspec.field(
-        default_factory=dict
-    )
+    constraints: Constraints = msgspec.field(default_factory=dict)
     objectives: Wanted
     finer: Finer | None = None
     served: Serving | None = None

@@ -39,7 +39,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 class Why(msgspec.Struct, frozen=True, kw_only=True):
     """words, values: of the point; estimate: its decoding step at the bound, None if it cannot be
-    built; beaten_by: points of its group that dominate it; steps: what moving each axis does."""
+    built; beaten_by: points of its group that dominate it; steps: what moving each axis does;
+    sampled: the points are drawn, so that there are no steps."""
 
     point: int
     words: Mapping[str, Any]
@@ -48,6 +49,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     estimate: Estimate | None
     beaten_by: tuple[int, ...]
     steps: tuple[Step, ...]
+    sampled: bool
 
 
 def why(space: Space, point: int, ask: Ask, rows: Columns | None = None) -> Why:
@@ -69,6 +71,7 @@ def why(space: Space, point: int, ask: Ask, rows: Columns | None = None) -> Why:
         estimate=_estimate(words, space.here),
         beaten_by=_beaten_by(judged(space, rows), point) if rows is not None else (),
         steps=_steps(space, point, ask),
+        sampled=space.file.sample is not None,
     )
 
 

@@ -18,6 +18,7 @@ from ...hardware.load import system as load_system
 from ...hardware.system import Tier
 from ...workload import MoEModel, Parallel
 from ...workload.load import model as load_model
+from .names import check_line
 from .paths import TIMES, is_path, leaf_of, leaves, with_model, with_system
 
 
@@ -35,6 +36,10 @@ class Word(NamedTuple):
 PLACEMENTS = ("contiguous", "round-robin", "lpt", "lpt-swaps", "eplb", "replicas")
 """Methods of `placement.METHODS` that go by loads alone, and neither draw nor watch a clock."""
 
+KERNELS = ("trtllm", "sglang", "vllm")
+UNITS = ("xpu", "one-unit", "rule", "spaces", "exact")
+SCHEDULERS = ("continuous", "chunked")
+"""What the simulator knows, by its names (`BACKENDS`, `POLICIES`, `SCHEDULERS` there)."""
 
 WORDS: dict[str, Word] = {
     "model": Word("text", "", "", "a bundled model, or the path of a config.json"),
@@ -54,9 +59,15 @@ WORDS: dict[str, Word] = {
     "context": Word("whole", "token", 0, "tokens that each of them has cached"),
     "prompt": Word("whole", "token", 0, "tokens of a prompt; 0 for no time to first token"),
     "output": Word("whole", "token", 256, "tokens that a served request makes"),
-    "kernels": Word("text", "", "", "whose kernels run at detail tile; '' for the first measured"),
-    "units": Word("text", "", "", "who works at detail cycle: xpu, rule, exact, ...; '' for both"),
-    "scheduler": Word("text", "", "continuous", "of the served requests: continuous or chunked"),
+    "kernels": Word(
+        "text", "", "", "whose kernels run at detail tile; '' for the first measured", KERNELS
+    ),
+    "units": Word(
+        "text", "", "", "who works at detail cycle: xpu, rule, exact, ...; '' for both", UNITS
+    ),
+    "scheduler": Word(
+        "text", "", "continuous", "of the served requests: continuous or chunked", SCHEDULERS
+    ),
     "routing": Word("text", "", "", "a recording, FILE or FILE#PART; '' for uniform routing"),
     "placement": Word("text", "", "", "how experts lie on the groups of ep, learnt", PLACEMENTS),
     "slots": Word("whole", "", 0, "experts that a group holds of a layer; 0 for each expert once"),
@@ -83,7 +94,7 @@ def value_of(name: str, given: Any) -> Any:
             raise BadInput("takes text", key=name, value=given)
         if given and known.among and given not in known.among:
             raise unknown(name, given, known.among, key=name)
-        return given
+        return check_line(given, name) or known.default or ""
     if isinstance(given, str) and unit not in ("", "request", "token"):
         try:
             given = parse(given, unit)

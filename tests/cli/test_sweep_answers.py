@@ -161,6 +161,21 @@ def test_why_names_who_beats_a_point_and_which_goal_it_misses(folder, capsys):
                 assert "Points of the front that dominate it" in shown
 
 
+def test_a_space_of_one_point_has_no_knobs_and_says_so(tmp_path, capsys):
+    one = SPACE.replace("[1, 8]", "[1]").replace("[2, 4, 8]", "[8]").split("[finer]")[0]
+    one = one.replace(' or batch > 1"', ' or batch > 0"').replace('  { name = "V80"', '  # { "')
+    (tmp_path / "space.toml").write_text(one)
+    run = str(tmp_path / "run")
+    words = ["sweep", "run", str(tmp_path / "space.toml"), "--jobs", "1", "--out", run]
+    assert main(words) == 0
+    assert main(["sweep", "knobs", run]) == 0
+    assert "no axis takes two values among the points that fit" in capsys.readouterr().out
+    assert main(["sweep", "why", run, "0"]) == 0
+    shown = capsys.readouterr().out
+    assert "No axis has another value: there is no knob to turn." in shown
+    assert "sample" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

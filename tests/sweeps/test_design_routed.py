@@ -214,7 +214,7 @@ TEXTS = {name for name, result in RESULTS.items() if result.kind == "text"}
         ({"routing": "nowhere/fiddler.json"}, "lies in no folder"),
         ({"routing": "fiddler_mixtral_popularity.json"}, "#instruct or "),
         ({"routing": "fiddler_mixtral_popularity.json#orignal"}, "did you mean original?"),
-        ({"routing": "a\0b#c"}, "no recording is called"),
+        ({"routing": "a\0b#c"}, "holds the control character U+0000"),
         ({"routing": "x" * 5000}, "no recording is called"),
         ({"routing": MIXTRAL, "slots": float("nan")}, "slots: must be finite"),
         ({"routing": MIXTRAL, "slots": 2.5}, "slots: takes whole numbers"),

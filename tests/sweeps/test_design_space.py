@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moesaic.base import BadInput
+from moesaic.simulator.gpu.choice import BACKENDS
+from moesaic.simulator.serving import SCHEDULERS
+from moesaic.simulator.step.policies import POLICIES
 from moesaic.sweeps.design.conflicts import check_not_empty
 from moesaic.sweeps.design.expressions import expression
 from moesaic.sweeps.design.space import load, space
-from moesaic.sweeps.design.words import model_of, split_of, system_of
+from moesaic.sweeps.design.words import WORDS, model_of, split_of, system_of
 
 TABLES = {
     "title": "A test",
@@ -87,12 +90,12 @@ def test_a_drawn_point_depends_on_its_number_and_the_seed_alone(method):
 
 
 def test_a_latin_hypercube_has_one_point_in_every_slice_of_every_axis():
-    axes = {BANDWIDTH: {"from": 1.0, "to": 2.0}, "times:" + BANDWIDTH: {"from": 0.0, "to": 1.0}}
+    axes = {name: {"from": 0.0, "to": 1.0} for name in (BANDWIDTH, "times:" + BANDWIDTH)}
     tables = TABLES | {"axes": axes, "constraints": {}, "derived": {}, "by": []}
     tables |= {"objectives": {"minimise": ["tpot_s"]}, "sample": {"points": 777}}
     rows = space(tables).rows(np.arange(777))
-    for name, low in ((BANDWIDTH, 1.0), ("times:" + BANDWIDTH, 0.0)):
-        assert np.sort(np.floor((rows[name] - low) * 777)).tolist() == list(range(777))
+    for name in axes:
+        assert np.sort(np.floor(rows[name] * 777)).tolist() == list(range(777))
 
 
 def test_words_become_specs():
@@ -184,6 +187,143 @@ def test_a_machine_that_cannot_be_is_refused(words, sentence):
 def test_a_space_that_cannot_be_asked_is_refused_in_one_sentence(tables, sentence):
     with pytest.raises(BadInput, match=sentence):
         space(tables)
+
+
+FREE = {"derived": {"ep": "8 * share", "edp": "energy_j_per_token * tpot_s"}, "constraints": {}}
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ({"from": 0, "to": 1, "step": 0.25}, [0, 0.25, 0.5, 0.75, 1]),
+        ({"from": 0, "to": 1, "points": 5}, [0, 0.25, 0.5, 0.75, 1]),
+        ({"from": 1, "to": 3, "factor": 1.5}, [1, 1.5, 2.25]),
+        ({"from": 0, "to": 10, "points": 3}, [0, 5, 10]),
+        ({"from": 1, "to": 1000, "points": 4, "scale": "log"}, [1, 10, 100, 1000]),
+    ],
+)
+def test_a_name_of_its_own_takes_the_fractions_of_its_steps(given, values):
+    asked = space(changed(axes={"share": given}) | FREE)
+    column = next(one for one in asked.axes if one.name == "share").columns["share"]
+    assert column.tolist() == values
+    whole = all(value == int(value) for value in values)
+    assert column.dtype == (np.int64 if whole else np.float64)
+
+
+ESC, TWO = "\x1b[31m", [{"kv": "fp8"}, {"kv": ""}]
+
+
+@pytest.mark.parametrize(
+    ("tables", "sentence"),
+    [
+        (changed(axes={"point": TWO}), "axes: is a column of every run already"),
+        (changed(axes={"Detail": TWO}), "choose another name (got 'Detail')"),
+        (changed(axes={"order of rows": TWO}), "a column of every run"),
+        (changed(axes={"TPOT_S": TWO}), "a column of every run"),
+        (changed(axes={"": TWO}), "must name what it holds"),
+        (changed(axes={f"a{ESC}": TWO}), "must name what it holds"),
+        (changed(fixed={"Tp": 3}, goals=["Tp < 4"]), "differs from"),
+        (changed(axes={"Batch": TWO}), "Batch: differs from batch by case alone"),
+        (changed(derived={"Stage": "3"}), "derived: is a column of every run"),
+        (changed(fixed={"kernels": "vlm"}), "did you mean vllm"),
+        (changed(axes={"units": ["", "exactly"]}), "did you mean exact"),
+        (changed(fixed={"scheduler": "fifo"}), "known: chunked, continuous"),
+        (changed(served={}), "served: needs `prompt`"),
+        (changed(served={}, fixed={"prompt": 0}), "served: needs `prompt`"),
+        (changed(axes={"prompt": {"from": 1, "to": 2**63 - 1, "factor": 2}}), "within 2^53"),
+        (changed(axes={"prompt": {"from": 0, "to": 2**63 - 1, "points": 3}}), "within 2^53"),
+        (changed(derived={"pp": "'a'"}), "derived.pp: gives a text; pp takes numbers"),
+        (changed(derived={"kv": "3"}), "derived.kv: gives a number; kv takes text"),
+        (changed(fixed={"model": "a\0.json"}), "model: holds the control character U+0000"),
+        (changed(axes={"routing": ["", ESC]}), "routing: holds the control character U+001B"),
+        (changed(derived={"kv": "'\\x1b' if tp > 1 else ''"}), "character U+001B"),
+        (changed(title=ESC), "title: holds the control character"),
+        (changed(words=f"One line.\nAnother.\t{ESC}"), "words: holds the control character"),
+        (changed(axes={"m": [{"kv": "fp8", "name": ESC}]}), "m[0].name: holds the control"),
+        (changed(axes={"pp": [{"pp": 1}, {"pp": 2}]}), "list values, pp = [...]"),
+        (changed(axes={"pp": TWO}), "call the axis otherwise"),
+        (changed(derived={"x": "[x for x in (1, 2)]", "pp": "x"}), "holds what is not allowed"),
+        (changed(axes={"prompt": {"from": 1, "to": 9, "step": 2, "scale": "log"}}), "leave it out"),
+        (
+            changed(axes={"prompt": {"from": 1, "to": 9, "factor": 2, "scale": "linear"}}),
+            "names scale beside factor",
+        ),
+        (changed(by=["batch", "tp", "batch"]), "by: is named twice (got 'batch')"),
+    ],
+)
+def test_what_would_go_wrong_later_is_refused_when_the_space_is_read(tables, sentence):
+    with pytest.raises(BadInput) as fault:
+        space(tables)
+    assert sentence in str(fault.value)
+    assert "\x1b" not in str(fault.value)
+
+
+def test_the_simulators_names_are_those_that_words_take():
+    assert WORDS["kernels"].among == BACKENDS
+    assert WORDS["units"].among == tuple(POLICIES)
+    assert WORDS["scheduler"].among == tuple(SCHEDULERS)
+    asked = space(changed(fixed={"scheduler": "", "kernels": ""}))
+    assert (asked.fixed["scheduler"], asked.fixed["kernels"]) == ("continuous", "")
+
+
+def test_derived_texts_are_texts_in_every_row():
+    rows = space(changed(derived={"kv": "'fp8'", "scheduler": "''"})).columns(0, 9)
+    assert rows["kv"].dtype == object
+    assert set(rows["kv"].tolist()) == {"fp8"}
+    assert set(rows["scheduler"].tolist()) == {"continuous"}
+
+
+@pytest.mark.parametrize(
+    ("derived", "sentence"),
+    [
+        ({"pp": "2 ** 62 * 4"}, "derived.pp: gives 1.84467e+19 at point 0"),
+        ({"pp": "1e19"}, "whole numbers below 2^63"),
+        ({"kernels": "'vlm'"}, "derived.kernels: no kernels is called 'vlm'; did you mean vllm?"),
+    ],
+)
+def test_faults_of_derived_words_name_the_file_after_pickling_too(tmp_path, derived, sentence):
+    file = tmp_path / "space.toml"
+    asked = pickle.loads(pickle.dumps(space(changed(derived=derived), tmp_path, file)))
+    with pytest.raises(BadInput) as fault:
+        asked.columns(0, 9)
+    assert str(fault.value).startswith(f"{file}: derived.")
+    assert sentence in str(fault.value)
+    empty = space(changed(constraints={"none": "batch < 0"}), tmp_path, file)
+    with pytest.raises(BadInput, match=f"^{file}: constraints: no point meets"):
+        check_not_empty(empty)
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ('model = "mixtral-8x7"\non = "dgx-h100"', "fixed.model: no model is called"),
+        ('model = "none.json"\non = "dgx-h100"', "none.json: cannot be read"),
+        ('device = "h100-sxx"', "fixed.device: no device is called 'h100-sxx'; did you mean h100"),
+        ('link = "nvlnk4"', "fixed.link: no link is called"),
+        ('network = "none.toml"', "none.toml: cannot be read"),
+        ('on = "h100-smx"', "fixed.on: no system or device is called"),
+        ('kv = "fp9"', "fixed.kv: no number format is called"),
+    ],
+)
+def test_a_spec_that_cannot_be_read_is_refused_when_the_file_is(tmp_path, lines, sentence):
+    file = tmp_path / "space.toml"
+    end = '[axes]\nbatch = [1]\n[objectives]\nminimise = ["tpot_s"]\n'
+    file.write_text(f"title = 'x'\n[fixed]\n{lines}\n{end}")
+    with pytest.raises(BadInput) as fault:
+        load(file)
+    assert str(fault.value).startswith(f"{file}: fixed.")
+    assert sentence in str(fault.value)
+
+
+def test_a_listed_spec_that_cannot_be_read_is_named_by_its_axis(tmp_path):
+    file = tmp_path / "space.toml"
+    file.write_text(
+        '\ufefftitle = "with the mark of UTF-8"\n[axes]\nmachine = [{ on = "dgx-h100" }, '
+        '{ on = "dgx-h10" }]\n[objectives]\nminimise = ["tpot_s"]\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(BadInput, match=r"axes\.machine\.on: no system .* 'dgx-h10'"):
+        load(file)
 
 
 def test_a_derived_word_without_a_value_names_the_point():
