@@ -21,11 +21,12 @@ def test_five_spaces_ship():
     assert names <= {path.stem for path in SPACES}
 
 
+@pytest.mark.parametrize("points", [30, pytest.param(250, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
-def test_a_shipped_space_has_points_that_fit_and_a_front(path):
+def test_a_shipped_space_has_points_that_fit_and_a_front(path, points):
     of = load(path)
     check_not_empty(of)
-    some = np.unique(np.linspace(0, of.size - 1, 250).round().astype(np.int64))
+    some = np.unique(np.linspace(0, of.size - 1, points).round().astype(np.int64))
     rows = of.select(some)
     rows |= evaluate(rows, here=of.here)
     standing = judged(of, rows)
