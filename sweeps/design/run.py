@@ -95,14 +95,13 @@ class Runner:
 
     def rows(self, names: list[str], stage: str = "bound") -> Columns:
         """Some columns of all finished rows of a stage, by ascending point."""
-        self.check_own()
+        self.check_own(stage)
         return self._store.read(self.folder.files(stage), names)
 
-    def check_own(self) -> None:
-        """Raises BadInput for a file in the folder that is not of this run."""
-        for stage in STAGES:
-            files = self.folder.files(stage)
-            self._store.check_own(files, stage, self.folder.manifest.content)
+    def check_own(self, stage: str) -> None:
+        """Raises BadInput for a file of the stage that is not of this run. After its rounds: one
+        that bears the name of a task has been computed anew by then."""
+        self._store.check_own(self.folder.files(stage), stage, self.folder.manifest.content)
 
     def _finish(self, chunks: list[Task]) -> None:
         """Computes the chunks that have no finished file."""
@@ -196,8 +195,10 @@ def run(
             _clear(folder.path)
         with computing(where or Where()) as compute:
             runner = Runner(folder, compute, evaluate, shard, progress)
-            runner.check_own()
-            return asks(folder.space, runner)
+            ended = asks(folder.space, runner)
+            for stage in STAGES:
+                runner.check_own(stage)
+            return ended
 
 
 def _clear(path: Path) -> None:

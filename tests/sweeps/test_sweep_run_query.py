@@ -244,10 +244,22 @@ def test_a_file_of_another_run_is_named_and_not_counted(folder, foreign, tmp_pat
     for asked in (
         lambda: query([copy], "FROM points"),
         lambda: Rows(opened(copy)).read("bound", ("point",)),
-        lambda: runs.run(opened(copy), evaluate=StandIn()),
     ):
         with pytest.raises(BadInput, match=said):
             asked()
+
+
+def test_a_run_computes_foreign_files_of_its_names_anew_and_tells_of_others(
+    folder, foreign, tmp_path
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    shutil.copy(foreign, copy / "bound" / "all-000000.parquet")
+    assert runs.run(opened(copy), evaluate=StandIn())
+    assert contents(copy) == contents(folder)
+    shutil.copy(foreign, copy / "bound" / "all-000009.parquet")
+    with pytest.raises(BadInput, match=r"all-000009\.parquet: is a file of another run"):
+        runs.run(opened(copy), evaluate=StandIn())
 
 
 def test_a_copy_of_a_run_s_own_file_and_a_table_of_ones_own_are_not_counted(folder, tmp_path):
