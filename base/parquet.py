@@ -67,7 +67,7 @@ def read(
             types = {
                 name: kind
                 for name, kind, *_ in connection.execute(
-                    f"DESCRIBE SELECT * FROM read_parquet({file})"
+                    f"DESCRIBE SELECT * FROM read_parquet({file}, hive_partitioning = false)"
                 ).fetchall()
             }
         except (duckdb.Error, UnicodeDecodeError) as fault:
@@ -81,10 +81,12 @@ def read(
         texts = "+".join(f'coalesce(strlen("{n}"), 0)' for n in held if types[n] == "VARCHAR")
         try:
             # A dictionary packs one long text for millions of rows into a few bytes.
-            total = f"SELECT sum({texts or 0}) FROM read_parquet({file})"
+            total = f"SELECT sum({texts or 0}) FROM read_parquet({file}, hive_partitioning = false)"
             if ((connection.execute(total).fetchone() or [0])[0] or 0) > MOST_TEXT_BYTES:
                 raise BadInput(f"holds more than {MOST_TEXT_BYTES} bytes of text", file=path)
-            result = connection.execute(f"SELECT {names} FROM read_parquet({file}) WHERE {where}")
+            result = connection.execute(
+                f"SELECT {names} FROM read_parquet({file}, hive_partitioning = false) WHERE {where}"
+            )
             columns = result.fetchnumpy()
         except (duckdb.Error, UnicodeDecodeError, MemoryError) as fault:
             raise BadInput(f"is damaged: {_first_line(fault)}", file=path) from None
