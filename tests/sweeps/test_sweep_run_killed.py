@@ -17,6 +17,8 @@ HELD = runpy.run_path(str(PROGRAM))
 SPACE, contents = HELD["SPACE"], HELD["contents"]
 BOUND = SPACE[: SPACE.index("[finer]")]
 """The same without a closer look: quick to begin."""
+FEW = BOUND.replace("to = 40", "to = 8")
+"""240 points, in 24 tasks where they are computed ten at a time."""
 
 
 def words(*given):
@@ -52,18 +54,25 @@ def climbed(climbing, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(space, tmp_path_factory):
-    """The files of a run that nothing disturbed, in one process."""
+def few(tmp_path_factory):
+    path = tmp_path_factory.mktemp("few") / "space.toml"
+    path.write_text(FEW)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(few, tmp_path_factory):
+    """The files of a run over few points that nothing disturbed, in one process."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    run(folder, space)
+    run(folder, few, "--chunk", 10)
     return contents(folder)
 
 
-def begun(folder, space, jobs, lines):
+def begun(folder, space, jobs, lines, chunk=50, nap=0.03):
     """A slowed run in a session of its own, when it has told its progress so many times."""
     with folder.with_suffix(".said").open("w") as said:
         process = subprocess.Popen(
-            words(folder, space, "--jobs", jobs, "--nap", 0.03),
+            words(folder, space, "--jobs", jobs, "--chunk", chunk, "--nap", nap),
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
@@ -100,25 +109,26 @@ def ended(process):
 
 
 def test_a_run_that_is_killed_then_interrupted_is_resumed_to_the_same_bytes(
-    space, undisturbed, tmp_path
+    few, undisturbed, tmp_path
 ):
     folder = tmp_path / "run"
-    process = begun(folder, space, 2, lines=9)
+    # The naps leave a busy machine time to stop it before its end.
+    process = begun(folder, few, 2, lines=4, chunk=10, nap=0.1)
     process.kill()
     assert ended(process) == -signal.SIGKILL
     after_kill = contents(folder)
-    process = begun(folder, space, 2, lines=6)
+    process = begun(folder, few, 2, lines=4, chunk=10, nap=0.1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: workers hear it too
     assert ended(process) == 130
     kept = contents(folder)
     assert after_kill.items() < kept.items() < undisturbed.items()
-    run(folder)
+    run(folder, "--chunk", 10)
     assert contents(folder) == undisturbed
 
 
-def test_a_killed_worker_loses_only_what_was_in_flight(space, undisturbed, tmp_path):
+def test_a_killed_worker_loses_only_what_was_in_flight(few, undisturbed, tmp_path):
     folder = tmp_path / "run"
-    run(folder, space, "--jobs", 2, "--deadly", 333, "--marker", tmp_path / "killed")
+    run(folder, few, "--jobs", 2, "--chunk", 10, "--deadly", 133, "--marker", tmp_path / "killed")
     assert (tmp_path / "killed").exists()
     assert contents(folder) == undisturbed
 
