@@ -93,7 +93,7 @@ def show_front(found: Outcome, chosen: Any, size: int) -> None:
     )
     volume = found.volume()
     if volume is not None:
-        print(f"Hypervolume of the front, in its ranges: {volume:.4f}.")
+        print(f"Hypervolume of the whole front, in its ranges: {volume:.4f}.")
     print(proof(found))
     if remark := mixed(found):
         print(remark)
@@ -245,7 +245,7 @@ def _show_moves(found: Why) -> None:
         if name not in values or np.isnan(values[name]):
             return "-"
         was, now = found.values[name], values[name]
-        return shown(name, now) + (f" ({now / was - 1:+.1%})" if was else "")
+        return shown(name, now) + (f" ({now / was - 1:+.1%})" if was and was == was else "")
 
     show.table(
         f"One step along each axis, at the bound {MARKS['bound']}",

@@ -109,7 +109,7 @@ def front(found: Outcome) -> Section:
         "knee lies farthest below the plane through the ends of the front.",
         mixed(found),
         proof(found),
-        "" if volume is None else f"Hypervolume of the front, in its ranges: {volume:.4f}.",
+        "" if volume is None else f"Hypervolume of the whole front, in its ranges: {volume:.4f}.",
     ]
     chosen = order(found)
     table = Table(

@@ -207,7 +207,7 @@ def seeded(space: Space, seed: int | None) -> Space:
     """The space with another seed, if one is given."""
     if seed is None or seed == space.seed:
         return space
-    return Space(msgspec.structs.replace(space.file, seed=seed), space.here)
+    return Space(msgspec.structs.replace(space.file, seed=seed), space.here, space.path)
 
 
 def manifest_of(space: Space, given: bytes) -> Manifest:

@@ -151,10 +151,16 @@ def proof(found: Outcome) -> str:
     if rough := int((closer.rows["detail"] == "bound").sum()):
         seen += f" ({rough:,} of them stay bounds, for want of a closer model)"
     below = (
-        f" {closer.faster:,} of them came out better than their own bound, on which no proof rests."
-        if closer.faster
-        else ""
+        f" {closer.faster:,} of them came out better than their own bound." if closer.faster else ""
     )
+    if closer.faster and not closer.open:
+        return f"{seen}. But{below.lower()} No proof rests on such bounds."
+    if closer.open and closer.loose:
+        return (
+            f"{seen}. {closer.open:,} more were not, and nothing rules them out: "
+            f"{', '.join(closer.loose)} may come out better than at the bound, so the front is not "
+            f"proven to be that of all; raise `most` under [finer].{below}"
+        )
     if closer.open:
         return (
             f"{seen}. {closer.open:,} more have bounds that none of these beats: the front is not "
@@ -162,7 +168,7 @@ def proof(found: Outcome) -> str:
         )
     return (
         f"{seen}, which is enough: the bound of each other point is beaten by one of them at its "
-        f"own detail{'.' if below else ', and nothing runs faster than its bound.'}{below}"
+        "own detail, and nothing runs faster than its bound."
     )
 
 

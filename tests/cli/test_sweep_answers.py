@@ -62,7 +62,7 @@ def test_a_front_is_shown_by_group_with_units_evidence_knee_and_proof(folder, ca
         "knee",
         "Of 10 points",
         "tpot_s < 0.02 leaves ",
-        "Hypervolume of the front",
+        "Hypervolume of the whole front",
         "points were looked at more closely",
     ):
         assert part in shown

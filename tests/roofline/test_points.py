@@ -127,7 +127,7 @@ def twice(model, system, **split):
     setup = Setup(model=load.model(model), system=named, parallel=Parallel(**split))
     columns = {}
     for path in figures_of(named):
-        value = stated(named, path)
+        value: Any = stated(named, path)
         if path.endswith(("_j_per_byte", "_j_per_flop")):
             columns[path] = np.array([3e-11, 2e-12])
         elif value is not None:
@@ -178,14 +178,16 @@ PIPELINE = twice("mixtral-8x7b", "dgx-h100", tp=2, dp=2, ep=4, pp=2)
 @example(MEMORIES, BOTH)
 @example(PIPELINE, BOTH)
 def test_rows_of_machines_equal_systems_with_these_figures(case, asked):
-    rows_are_systems(*case, asked)
+    setup, columns, rows = case
+    rows_are_systems(setup, columns, rows, asked)
 
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(machines_of(), LOADS)
 def test_more_rows_of_machines_equal_systems_with_these_figures(case, asked):
-    rows_are_systems(*case, asked)
+    setup, columns, rows = case
+    rows_are_systems(setup, columns, rows, asked)
 
 
 def rows_are_systems(setup, columns, rows, asked):
