@@ -217,7 +217,13 @@ def _settled(parent: int) -> None:
 def _dask(where: Where) -> Iterator[Run]:
     """Calls on the cluster of the scheduler, or on `jobs` local processes."""
     try:
-        from distributed import CancelledError, Client, KilledWorker, LocalCluster, as_completed
+        from distributed import (  # pyright: ignore[reportMissingImports]
+            CancelledError,
+            Client,
+            KilledWorker,
+            LocalCluster,
+            as_completed,
+        )
     except ImportError:
         raise BadInput(
             "needs the package distributed: pip install 'moesaic[dask]'", key="--engine"
