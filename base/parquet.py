@@ -90,7 +90,7 @@ def read(
             columns = result.fetchnumpy()
         except (duckdb.Error, UnicodeDecodeError, MemoryError) as fault:
             raise BadInput(f"is damaged: {_first_line(fault)}", file=path) from None
-    return {name: _unmasked(column) for name, column in columns.items()}
+    return {name: unmasked(column) for name, column in columns.items()}
 
 
 def _held(
@@ -126,7 +126,7 @@ def metadata(path: str | Path) -> dict[str, str]:
             ) from None
 
 
-def _unmasked(column: Any) -> np.ndarray[Any, Any]:
+def unmasked(column: Any) -> np.ndarray[Any, Any]:
     """Numbers with nan where the file holds none; text with an empty string."""
     if not isinstance(column, np.ma.MaskedArray):
         return np.asarray(column)

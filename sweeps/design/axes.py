@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput, Count, Spec
+from ...base.parquet import Columns
 from .names import check_line
 from .paths import is_path
 from .words import WORDS, value_of, word
-
-Columns = dict[str, NDArray[Any]]
 
 MOST_VALUES = 1_000_000
 MOST_WHOLE = 2**53

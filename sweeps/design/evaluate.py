@@ -24,6 +24,7 @@ from .grouped import Groups, alike, grouped, plain, said, system_told
 from .paths import is_path
 from .results import OK, RESULTS, TOO_LARGE
 from .routed import ROUTED, Routed, asks, routed
+from .rows import LOAD
 from .varied import TOTALS, figures, numbers_of, totals, varies
 from .words import WORDS
 
@@ -38,8 +39,6 @@ MOST_LOAD = 10**12
 """Requests or tokens; beyond it, sums of them would no longer be exact."""
 
 _LOAD = ("batch", "context", "prompt")
-_NOT_READ = ("output", "kernels", "units", "scheduler")
-"""Words that say nothing at the bound."""
 
 
 def evaluate(
@@ -80,7 +79,7 @@ def _block(words: Columns, here: Path) -> Columns:
     }
     if not rows:
         return out
-    apart = (*_LOAD, *_NOT_READ, *ROUTED)
+    apart = (*LOAD, *ROUTED)
     shared = {name: v for name, v in words.items() if not varies(name) and name not in apart}
     found = grouped(shared, rows, here)
     status = out["status"]

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .axes import Columns
+from ...base.parquet import Columns
 from .hypervolume import hypervolume
 from .knee import knees, places
 from .ladder import Closer, floor, seen_closer

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from ...base import BadInput, unknown
 from ...base.files import writing
-from ...base.parquet import Columns
+from ...base.parquet import Columns, unmasked
 from .columns import GIVEN
 from .folder import Manifest, files_of, read_manifest
-from .store import check_own, quoted, sentence, table_of, unmasked
+from .store import check_own, quoted, sentence, table_of
 from .traced import About, traced
 
 VIEWS = {"points": "bound", "finer": "finer", "served": "served"}

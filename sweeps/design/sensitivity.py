@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .axes import Columns
+from ...base.parquet import Columns
 from .space import Space
 
 Ints = NDArray[np.int64]

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput, unknown
+from ...base.parquet import Columns
 from ...base.spec import build, load_toml
-from .axes import Axis, Columns, axis, column, flat, free_value
+from .axes import Axis, axis, column, flat, free_value
 from .expressions import NUMBER, TEXT, TRUTH, Expression, expression, reads
 from .named import check_named
 from .names import check_apart, check_line, check_lines, check_name

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .axes import Columns
+from ...base.parquet import Columns
 from .expressions import Expression
 from .pareto import front
 from .results import OK, RESULTS

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base import BadInput
+from ...base.parquet import Columns
 from ...roofline import Estimate
 from ...simulator import estimate
 from ...workload import make_step
-from .axes import Columns
 from .routed import routed
 from .space import Space
 from .standing import Standing, judged
